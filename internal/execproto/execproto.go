@@ -1,0 +1,121 @@
+// Package execproto defines the wire between the shim, the toolexec proxy and
+// the programs inside a sidecar: names, limits and frames. docs/protocol.md is
+// the specification; the names are those of protocol versions 1 and 2 of the
+// existing program of this kind, version 3 is ours.
+//
+// It imports the standard library only, because the static shim links it.
+package execproto
+
+import "syscall"
+
+// The endpoints of the proxy.
+const (
+	PathExec   = "/exec"
+	PathSignal = "/signal"
+	PathNotify = "/notify"
+)
+
+// Header and trailer names.
+const (
+	HeaderProto    = "X-Aifo-Proto"   // request: protocol version, "1", "2" or "3"
+	HeaderExecID   = "X-Aifo-Exec-Id" // request: exec id chosen by the client
+	HeaderExitCode = "X-Exit-Code"    // response header (plain replies) or trailer (version 2)
+	HeaderRespID   = "X-Exec-Id"      // response: the exec id in use
+)
+
+// Upgrade is the protocol name in the Upgrade header of a version 3 call.
+const Upgrade = "aifo-exec/3"
+
+// Form keys of a request body.
+const (
+	KeyTool   = "tool"
+	KeyCwd    = "cwd"
+	KeyArg    = "arg"
+	KeyExecID = "exec_id"
+	KeySignal = "signal"
+)
+
+// Environment variables that tell a shim where its proxy is.
+const (
+	EnvURL    = "AIFO_TOOLEEXEC_URL"
+	EnvToken  = "AIFO_TOOLEEXEC_TOKEN"
+	EnvExecID = "AIFO_EXEC_ID"
+)
+
+// Exit codes with a meaning of their own (docs/exit-codes.md).
+const (
+	ExitTimeout       = 124 // the call ran longer than its time limit
+	ExitNotExecutable = 126
+	ExitNotFound      = 127
+	ExitRefused       = 86 // refused by the proxy, or no proxy configured
+	ExitLost          = 125
+)
+
+// Limits of one request. An argument list is limited by what Linux takes:
+// MAX_ARG_STRLEN for one string and 2 MiB in all for the usual stack limit.
+const (
+	MaxToolLen     = 64
+	MaxCwdLen      = 4096
+	MaxArgLen      = 128<<10 - 1
+	MaxArgs        = 128 << 10
+	MaxArgsTotal   = 2 << 20
+	MaxBody        = 8 << 20  // urlencoding takes up to three bytes for one
+	MaxBodyNoAuth  = 64 << 10 // what a client without the token may make us read
+	MaxHeaderLines = 1024
+	MaxExecIDLen   = 64
+)
+
+// Places inside containers.
+const (
+	Workspace  = "/workspace"              // the workspace mount in every container
+	Home       = "/home/coder"             // HOME in every container
+	ShimDir    = "/opt/aifo/bin"           // the shim directory in an agent container
+	ShimBinary = "/opt/aifo/bin/aifo-shim" // the static binary, in every container
+	SocketDir  = "/run/aifo"               // the mount of the socket directory
+	SocketPath = "/run/aifo/toolexec.sock" // the proxy's unix socket, seen from a container
+	CacheRoot  = "/var/cache/aifo"         // where cache volumes are mounted in a sidecar
+	SocketURL  = "unix:///run/aifo/toolexec.sock"
+)
+
+// signals are those that a client may send, by the name used on the wire
+// (without "SIG"). WINCH has its own frame.
+var signals = map[string]syscall.Signal{
+	"HUP":  syscall.SIGHUP,
+	"INT":  syscall.SIGINT,
+	"QUIT": syscall.SIGQUIT,
+	"KILL": syscall.SIGKILL,
+	"TERM": syscall.SIGTERM,
+}
+
+// ParseSignal returns the signal with the given wire name and whether a client
+// may send it.
+func ParseSignal(name string) (syscall.Signal, bool) {
+	s, ok := signals[name]
+	return s, ok
+}
+
+// SignalName returns the wire name of s, or "" when a client may not send it.
+func SignalName(s syscall.Signal) string {
+	for name, sig := range signals {
+		if sig == s {
+			return name
+		}
+	}
+	return ""
+}
+
+// ValidExecID reports whether id may name a call: 1 to MaxExecIDLen letters,
+// digits, '-' or '_', so that it is safe in an environment variable, a log line
+// and an argument vector.
+func ValidExecID(id string) bool {
+	if id == "" || len(id) > MaxExecIDLen {
+		return false
+	}
+	for _, c := range []byte(id) {
+		alnum := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !alnum && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return id[0] != '-'
+}

@@ -1,0 +1,154 @@
+package execproto
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// FrameType tells what a frame carries. Client to proxy: FrameStdin, FrameStdinEOF,
+// FrameSignal. Proxy to client: FrameStdout, FrameStderr, FrameCredit,
+// FrameError, FrameExit (docs/protocol.md, "Frames").
+type FrameType byte
+
+// The frames of protocol version 3.
+const (
+	FrameStdin    FrameType = 'i' // bytes for the tool's standard input
+	FrameStdinEOF FrameType = 'z' // no more input; no payload
+	FrameSignal   FrameType = 's' // wire name of a signal
+	FrameStdout   FrameType = 'o' // bytes the tool wrote to standard output
+	FrameStderr   FrameType = 'e' // bytes the tool wrote to standard error
+	FrameCredit   FrameType = 'c' // uint32: so many more bytes of input may be sent
+	FrameError    FrameType = 'x' // a message for people: the call failed outside the tool
+	FrameExit     FrameType = 'q' // int32 exit code; the last frame
+)
+
+// MaxPayload is the largest payload of one frame, in bytes.
+const MaxPayload = 64 << 10
+
+// InitialCredit is how many bytes of input a client may send before the first
+// FrameCredit. Input is credited so that a tool which does not read cannot
+// keep a signal behind it from being seen.
+const InitialCredit = 256 << 10
+
+const headerLen = 5 // type, then the payload's length as a big-endian uint32
+
+// ErrFrame is wrapped by every error that means the peer broke the protocol,
+// as opposed to the connection having failed.
+var ErrFrame = errors.New("malformed frame")
+
+// Frame is one message. Payload is valid until the next Read.
+type Frame struct {
+	Type    FrameType
+	Payload []byte
+}
+
+// FrameReader decodes frames. It is not safe for concurrent use.
+type FrameReader struct {
+	r   io.Reader
+	buf [headerLen + MaxPayload]byte
+}
+
+// NewFrameReader returns a reader of the frames in r, which should be buffered.
+func NewFrameReader(r io.Reader) *FrameReader { return &FrameReader{r: r} }
+
+// Read returns the next frame. It returns io.EOF at a clean end between
+// frames, io.ErrUnexpectedEOF inside one, and an error wrapping ErrFrame for a
+// payload over MaxPayload or an unknown type.
+func (fr *FrameReader) Read() (Frame, error) {
+	head := fr.buf[:headerLen]
+	if _, err := io.ReadFull(fr.r, head); err != nil {
+		return Frame{}, err
+	}
+	t, n := FrameType(head[0]), binary.BigEndian.Uint32(head[1:])
+	if !t.known() {
+		return Frame{}, fmt.Errorf("%w: unknown type %q", ErrFrame, byte(t))
+	}
+	if n > MaxPayload {
+		return Frame{}, fmt.Errorf("%w: payload of %d bytes", ErrFrame, n)
+	}
+	payload := fr.buf[headerLen : headerLen+int(n)]
+	if _, err := io.ReadFull(fr.r, payload); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return Frame{}, err
+	}
+	return Frame{Type: t, Payload: payload}, nil
+}
+
+func (t FrameType) known() bool {
+	switch t {
+	case FrameStdin, FrameStdinEOF, FrameSignal, FrameStdout, FrameStderr, FrameCredit, FrameError, FrameExit:
+		return true
+	}
+	return false
+}
+
+// FrameWriter encodes frames, each with one Write, so frames of concurrent
+// callers never mix.
+type FrameWriter struct {
+	mu  sync.Mutex
+	w   io.Writer
+	buf []byte
+}
+
+// NewFrameWriter returns a writer of frames to w.
+func NewFrameWriter(w io.Writer) *FrameWriter { return &FrameWriter{w: w} }
+
+// Write sends payload as frames of type t, split at MaxPayload. An empty
+// payload is one empty frame.
+func (fw *FrameWriter) Write(t FrameType, payload []byte) error {
+	for {
+		n := min(len(payload), MaxPayload)
+		if err := fw.writeOne(t, payload[:n]); err != nil {
+			return err
+		}
+		payload = payload[n:]
+		if len(payload) == 0 {
+			return nil
+		}
+	}
+}
+
+func (fw *FrameWriter) writeOne(t FrameType, payload []byte) error {
+	fw.mu.Lock()
+	defer fw.mu.Unlock()
+	fw.buf = append(fw.buf[:0], byte(t))
+	fw.buf = binary.BigEndian.AppendUint32(fw.buf, uint32(len(payload)))
+	fw.buf = append(fw.buf, payload...)
+	_, err := fw.w.Write(fw.buf)
+	return err
+}
+
+// WriteUint32 sends a frame whose payload is one number: FrameCredit, FrameExit.
+func (fw *FrameWriter) WriteUint32(t FrameType, v uint32) error {
+	return fw.Write(t, binary.BigEndian.AppendUint32(nil, v))
+}
+
+// Uint32 decodes the payload of FrameCredit and FrameExit.
+func (f Frame) Uint32() (uint32, error) {
+	if len(f.Payload) != 4 {
+		return 0, fmt.Errorf("%w: %d bytes where a number was expected", ErrFrame, len(f.Payload))
+	}
+	return binary.BigEndian.Uint32(f.Payload), nil
+}
+
+// Stream is an io.Writer that sends what is written to it as frames of one type.
+type Stream struct {
+	W    *FrameWriter
+	Type FrameType
+}
+
+// Write implements io.Writer.
+func (s Stream) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := s.W.Write(s.Type, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
