@@ -1,0 +1,206 @@
+package execproxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+const (
+	// readyNotice is how long a client waits for its sidecar without a word.
+	readyNotice = time.Second
+	// lingerTime is how long the proxy waits, after the last frame, for the
+	// client to close. Closing first, with input unread, would reset the
+	// connection and could take the exit code with it.
+	lingerTime = 5 * time.Second
+	// maxSignals is how many signals may wait for delivery.
+	maxSignals = 64
+)
+
+// serveFrames runs call in version 3: frames both ways on the upgraded
+// connection (docs/protocol.md, "Version 3").
+func (p *Proxy) serveFrames(ctx context.Context, w http.ResponseWriter, c *call, call Call) *refusal {
+	conn, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return refuseError(fmt.Errorf("upgrade the connection: %w", err))
+	}
+	defer conn.Close()
+	if err := switchProtocols(conn, c.id); err != nil {
+		return nil // nobody to tell
+	}
+	defer context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Now().Add(drainTime)) })()
+	s := newFrames(conn, c, func(name string) error { return p.deliver(ctx, c, name) })
+	go s.receive(buf.Reader)
+	go s.sendSignals(ctx, p)
+	s.finish(s.run(ctx, p, call))
+	p.calls.remove(c) // its id is free, and Shutdown need not wait for a client that lingers
+	s.linger(p.base)
+	return nil
+}
+
+// switchProtocols sends the reply after which frames follow.
+func switchProtocols(conn net.Conn, id string) error {
+	conn.SetWriteDeadline(time.Now().Add(drainTime))
+	defer conn.SetWriteDeadline(time.Time{})
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n%s: %s\r\n\r\n",
+		execproto.Upgrade, execproto.HeaderRespID, id)
+	return err
+}
+
+// frames is the proxy's end of one version 3 connection.
+type frames struct {
+	conn    net.Conn
+	out     *execproto.FrameWriter
+	call    *call
+	stdin   *inbox
+	deliver func(signal string) error
+	signals chan string
+	closed  chan struct{} // closed when nothing more comes from the client
+}
+
+func newFrames(conn net.Conn, c *call, deliver func(string) error) *frames {
+	s := &frames{
+		conn: conn, out: execproto.NewFrameWriter(&stickyWriter{w: conn, fail: c.cancel}), call: c, deliver: deliver,
+		signals: make(chan string, maxSignals), closed: make(chan struct{}),
+	}
+	s.stdin = newInbox(func(n uint32) error { return s.out.WriteUint32(execproto.FrameCredit, n) })
+	return s
+}
+
+// run runs the call with the connection as its three streams.
+func (s *frames) run(ctx context.Context, p *Proxy, call Call) outcome {
+	call.Stdin = s.stdin
+	call.Stdout = execproto.Stream{W: s.out, Type: execproto.FrameStdout}
+	call.Stderr = execproto.Stream{W: s.out, Type: execproto.FrameStderr}
+	defer s.stdin.close(io.ErrClosedPipe)
+	return p.run(ctx, s.call, call, s.noticeWait)
+}
+
+// noticeWait tells the client, once, if the wait for its sidecar takes long.
+// The function that it returns ends the wait.
+func (s *frames) noticeWait() (stop func()) {
+	told := make(chan struct{})
+	t := time.AfterFunc(readyNotice, func() {
+		defer close(told)
+		text := fmt.Sprintf("aifo-shim: waiting for the %s sidecar to start\n", s.call.kind)
+		_ = s.out.Write(execproto.FrameStderr, []byte(text))
+	})
+	return func() {
+		if !t.Stop() {
+			<-told
+		}
+	}
+}
+
+// finish sends what became of the call: the exit code, after a message when it
+// is not the tool's own. A client that is gone cannot be told.
+func (s *frames) finish(out outcome) {
+	if out.err != nil {
+		_ = s.out.Write(execproto.FrameError, []byte(out.err.Error()))
+	}
+	_ = s.out.WriteUint32(execproto.FrameExit, uint32(int32(out.code))) //nolint:gosec // an exit code fits
+}
+
+// linger waits for the client to close its end.
+func (s *frames) linger(base context.Context) {
+	defer context.AfterFunc(base, func() { s.conn.Close() })()
+	s.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
+	<-s.closed
+}
+
+// receive takes the client's frames until the connection ends. It never waits
+// for the tool, so that signals and a client that vanishes are always seen.
+func (s *frames) receive(r *bufio.Reader) {
+	defer close(s.closed)
+	defer close(s.signals)
+	err := s.receiveAll(execproto.NewFrameReader(r))
+	if !errors.Is(err, execproto.ErrFrame) {
+		err = errGone
+	}
+	s.call.cancel(err)
+	s.stdin.close(err)
+	_, _ = io.Copy(io.Discard, r) // see lingerTime
+}
+
+func (s *frames) receiveAll(r *execproto.FrameReader) error {
+	for {
+		f, err := r.Read()
+		if err != nil {
+			return err
+		}
+		if err := s.take(f); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *frames) take(f execproto.Frame) error {
+	switch f.Type {
+	case execproto.FrameStdin:
+		return s.stdin.receive(f.Payload)
+	case execproto.FrameStdinEOF:
+		return s.stdin.receiveEOF(f.Payload)
+	case execproto.FrameSignal:
+		return s.queueSignal(string(f.Payload))
+	}
+	return fmt.Errorf("%w: type %q from a client", execproto.ErrFrame, byte(f.Type))
+}
+
+func (s *frames) queueSignal(name string) error {
+	if _, ok := execproto.ParseSignal(name); !ok {
+		return fmt.Errorf("%w: signal %q", execproto.ErrFrame, name)
+	}
+	select {
+	case s.signals <- name:
+		return nil
+	default:
+		return fmt.Errorf("%w: more than %d signals not yet delivered", execproto.ErrFrame, maxSignals)
+	}
+}
+
+// sendSignals delivers the signals in the order in which they came.
+func (s *frames) sendSignals(ctx context.Context, p *Proxy) {
+	for name := range s.signals {
+		if ctx.Err() != nil {
+			continue
+		}
+		if err := s.deliver(name); err != nil {
+			p.log.Warn("signal not delivered", "exec_id", s.call.id, "signal", name, "err", err)
+		}
+	}
+}
+
+// stickyWriter writes nothing more after a Write failed: the rest of a stream
+// of frames would be read as something else. It then ends the call.
+type stickyWriter struct {
+	w    io.Writer
+	fail context.CancelCauseFunc
+
+	mu  sync.Mutex
+	err error
+}
+
+// Write implements io.Writer.
+func (s *stickyWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	var n int
+	if n, s.err = s.w.Write(p); s.err != nil {
+		s.fail(errGone)
+	}
+	return n, s.err
+}

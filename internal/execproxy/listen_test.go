@@ -1,0 +1,20 @@
+package execproxy
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestListenTCP(t *testing.T) {
+	l, err := ListenTCP("127.0.0.1")
+	require.NoError(t, err)
+	defer l.Close()
+	assert.Regexp(t, `^127\.0\.0\.1:[1-9][0-9]*$`, l.Addr().String())
+
+	for _, bad := range []string{"0.0.0.0", "::", "::ffff:0.0.0.0", "", "localhost", "127.0.0.1:80", ":0"} {
+		_, err := ListenTCP(bad)
+		assert.Error(t, err, "%q", bad)
+	}
+}

@@ -1,0 +1,266 @@
+package execproxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+// DefaultMaxCalls is how many calls may be under way at once when Config does
+// not say.
+const DefaultMaxCalls = 1024
+
+// Call is one tool call that passed every check.
+type Call struct {
+	ID   string   // exec id
+	Kind string   // toolchain kind, e.g. "rust"
+	Argv []string // Argv[0] is the tool
+	Cwd  string   // cleaned absolute path at or below /workspace
+
+	// Stdin is the tool's input; nil means none (/dev/null). A Read may block
+	// after the tool ended and is released only when Run returns, so Run must
+	// not wait for it.
+	Stdin io.Reader
+
+	// Stdout and Stderr take the tool's output and block while the client is
+	// slow. They may be one writer, and may be used from two goroutines.
+	Stdout, Stderr io.Writer
+}
+
+// Executor runs the calls.
+type Executor interface {
+	// Run runs the call to its end and returns its exit code, once everything
+	// the tool wrote was passed on. When ctx ends, Run ends the tool's whole
+	// process group and returns ctx's cause. Any other error means that the
+	// call could not be run.
+	Run(ctx context.Context, c Call) (int, error)
+
+	// Signal sends a signal (wire name, "INT") to the tool's process group. It
+	// may be called as soon as Run was; a tool that has not started yet must
+	// get the signal when it has.
+	Signal(ctx context.Context, kind, execID, signal string) error
+}
+
+// Sidecars is what the session offers.
+type Sidecars interface {
+	// Has reports whether kind is part of this session.
+	Has(kind string) bool
+
+	// Ready waits until the sidecar of kind can run commands.
+	Ready(ctx context.Context, kind string) error
+
+	// Offers reports whether the image of kind has the tool. The proxy asks
+	// once for each pair and remembers the answer.
+	Offers(ctx context.Context, kind, tool string) (bool, error)
+}
+
+// Config says what a Proxy serves. Token, Executor, Sidecars and Candidates are
+// required.
+type Config struct {
+	// Token is what clients must present. With an empty one nobody is let in.
+	Token string
+
+	Executor Executor
+	Sidecars Sidecars
+
+	// Candidates returns the kinds that may serve a tool, in order of
+	// preference, or none for a tool that is not on any list.
+	Candidates func(tool string) []string
+
+	// Notify runs a notification command; nil refuses them all.
+	Notify NotifyFunc
+
+	// MaxRuntime ends a tool that runs longer; 0 is no limit.
+	MaxRuntime time.Duration
+
+	// MaxCalls limits how many calls are under way at once; 0 means
+	// DefaultMaxCalls.
+	MaxCalls int
+
+	Log *slog.Logger // nil: no log
+}
+
+// Proxy answers tool calls. It is an http.Handler; Serve adds what net/http
+// alone does not give (docs/protocol.md, "Transport").
+type Proxy struct {
+	cfg     Config
+	log     *slog.Logger
+	offers  *offers
+	calls   *calls
+	buffers budget // what version 1 replies hold in memory
+	conns   *conns
+	server  *http.Server
+
+	probing    context.Context // ends when Shutdown begins
+	endProbing context.CancelCauseFunc
+	base       context.Context // ends when Shutdown is through
+	end        context.CancelFunc
+}
+
+// New returns a Proxy for cfg.
+func New(cfg Config) *Proxy {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxCalls <= 0 {
+		cfg.MaxCalls = DefaultMaxCalls
+	}
+	p := &Proxy{cfg: cfg, log: cfg.Log, calls: newCalls(cfg.MaxCalls), conns: newConns()}
+	p.base, p.end = context.WithCancel(context.Background())
+	p.probing, p.endProbing = context.WithCancelCause(p.base)
+	p.buffers.max = maxBuffered
+	p.offers = newOffers(p.probing, cfg.Sidecars.Offers)
+	p.server = newServer(p)
+	return p
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := connOf(r.Context())
+	c.enter()
+	rc := http.NewResponseController(w) // its errors mean a test's recorder, which cannot block
+	rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+	ref := p.serve(w, r, c)
+	if ref == nil {
+		return
+	}
+	p.log.Debug("request refused", "path", r.URL.Path, "status", ref.status, "reason", strings.TrimSpace(ref.body))
+	rc.SetReadDeadline(time.Now().Add(refusedTimeout))
+	ref.write(w)
+}
+
+// serve answers r, or returns why it is refused when nothing was answered yet.
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, c *conn) *refusal {
+	handle, ref := p.endpoint(r)
+	if ref != nil {
+		return ref
+	}
+	req, ref := p.read(w, r, c)
+	if ref != nil {
+		return ref
+	}
+	return handle(w, r, req)
+}
+
+type handler func(http.ResponseWriter, *http.Request, *request) *refusal
+
+// endpoint makes the checks that need no body. The path is compared without
+// case, as the existing program does.
+func (p *Proxy) endpoint(r *http.Request) (handler, *refusal) {
+	if headerLines(r) > execproto.MaxHeaderLines {
+		return nil, refuseHeaders
+	}
+	var h handler
+	switch strings.ToLower(r.URL.Path) {
+	case execproto.PathExec:
+		h = p.exec
+	case execproto.PathSignal:
+		h = p.signal
+	case execproto.PathNotify:
+		h = p.notify
+	default:
+		return nil, refuseNotFound
+	}
+	if !strings.EqualFold(r.Method, http.MethodPost) {
+		return nil, refuseMethod
+	}
+	return h, nil
+}
+
+// exec answers /exec: the checks in the order of docs/protocol.md, "Order of
+// checks", then the call in the version that the client speaks.
+func (p *Proxy) exec(w http.ResponseWriter, r *http.Request, req *request) *refusal {
+	if req.tool != "" && len(p.cfg.Candidates(strings.ToLower(req.tool))) == 0 {
+		return refuseTool
+	}
+	if ref := req.checkAccess(); ref != nil {
+		return ref
+	}
+	if req.tool == "" || !req.versionFits(r) {
+		return refuseRequest
+	}
+	if req.proto == protoFrames && !wantsUpgrade(r.Header) {
+		return refuseNoUpgrade
+	}
+	kind, ref := p.route(r.Context(), req.tool)
+	if ref != nil {
+		return ref
+	}
+	return p.start(w, r, req, kind)
+}
+
+// start registers the call and runs it.
+func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind string) *refusal {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(nil)
+	c, ref := p.calls.add(req.execID, kind, cancel)
+	if ref != nil {
+		return ref
+	}
+	defer p.calls.remove(c)
+	call := Call{ID: c.id, Kind: kind, Argv: append([]string{req.tool}, req.args...), Cwd: req.cwd}
+	if req.proto == protoFrames {
+		return p.serveFrames(ctx, w, c, call)
+	}
+	defer context.AfterFunc(r.Context(), func() { cancel(errGone) })()
+	defer context.AfterFunc(ctx, func() {
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(drainTime))
+	})()
+	if req.proto == protoBuffered {
+		return p.serveBuffered(ctx, w, c, call)
+	}
+	return p.serveStreamed(ctx, w, c, call)
+}
+
+// signal answers /signal. The reply is sent when the signal was delivered.
+func (p *Proxy) signal(w http.ResponseWriter, r *http.Request, req *request) *refusal {
+	if ref := req.checkAccess(); ref != nil {
+		return ref
+	}
+	if req.sigID == "" {
+		return refuseRequest
+	}
+	c := p.calls.find(req.sigID)
+	if c == nil {
+		return refuseNotFound
+	}
+	name := strings.ToUpper(req.sigName)
+	if _, ok := execproto.ParseSignal(name); !ok {
+		return refuseRequest
+	}
+	if err := p.deliver(r.Context(), c, name); err != nil {
+		return refuseError(err)
+	}
+	noBody(w)
+	return nil
+}
+
+// Serve answers the connections of l until Shutdown, and then returns nil.
+func (p *Proxy) Serve(l net.Listener) error {
+	err := p.server.Serve(&guardedListener{Listener: l, conns: p.conns})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown refuses new calls, ends those under way, waits until each has told
+// its client, and closes everything. It stops waiting when ctx ends.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	defer p.end()
+	p.calls.close(errShutdown)
+	p.endProbing(errShutdown)
+	err := p.calls.wait(ctx)
+	p.conns.closePending()
+	if e := p.server.Shutdown(ctx); e != nil {
+		err = errors.Join(err, e, p.server.Close())
+	}
+	return err
+}

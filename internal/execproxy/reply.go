@@ -1,0 +1,87 @@
+package execproxy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+const contentType = "text/plain; charset=utf-8"
+
+// refusal is a plain reply to a request that is not carried out.
+type refusal struct {
+	status int
+	exit   int
+	body   string
+}
+
+// The refusals that do not depend on the request (docs/protocol.md, "Order of
+// checks").
+var (
+	refuseHeaders     = refused(http.StatusRequestHeaderFieldsTooLarge, "request headers too large")
+	refuseRequest     = refused(http.StatusBadRequest, "bad request")
+	refuseNotFound    = refused(http.StatusNotFound, "not found")
+	refuseMethod      = refused(http.StatusMethodNotAllowed, "method not allowed")
+	refuseTool        = refused(http.StatusForbidden, "forbidden")
+	refuseToken       = refused(http.StatusUnauthorized, "unauthorized")
+	refuseProto       = refused(http.StatusUpgradeRequired, "Unsupported shim protocol; expected 1 or 2")
+	refuseNotifyProto = refused(http.StatusUpgradeRequired, "unsupported notify protocol; expected 2")
+	refuseNoUpgrade   = refused(http.StatusUpgradeRequired, "protocol 3 needs an upgrade to "+execproto.Upgrade)
+	refuseNotify      = refused(http.StatusForbidden, "notifications are not configured")
+	refuseIDInUse     = refused(http.StatusConflict, "exec id already in use")
+	refuseBusy        = refused(http.StatusServiceUnavailable, "too many tool calls at once")
+	refuseEnding      = refused(http.StatusServiceUnavailable, "the session is ending")
+	replyTimeout      = &refusal{http.StatusGatewayTimeout, execproto.ExitTimeout, "timeout\n"}
+)
+
+func refused(status int, text string) *refusal {
+	return &refusal{status, execproto.ExitRefused, text + "\n"}
+}
+
+// refuseError is the reply to a failure outside the tool.
+func refuseError(err error) *refusal {
+	return refused(http.StatusInternalServerError, fmt.Sprintf("aifo-coder proxy error: %v", err))
+}
+
+// refuseAbsent is the reply when the session has no toolchain for the tool. The
+// existing program's text, line break in front included, is part of the protocol.
+func refuseAbsent(tool string) *refusal {
+	return refused(http.StatusConflict, fmt.Sprintf("\r\ntool '%s' not available in running sidecars; "+
+		"start an appropriate toolchain (e.g., --toolchain c-cpp or --toolchain rust)", tool))
+}
+
+func (f *refusal) write(w http.ResponseWriter) {
+	if f.status == http.StatusUpgradeRequired {
+		w.Header().Set("Upgrade", execproto.Upgrade) // RFC 9110, 15.5.22
+	}
+	plain(w, f.status, f.exit, int64(len(f.body)))
+	_, _ = io.WriteString(w, f.body)
+}
+
+// raw is the reply as bytes, for a request that net/http could not read.
+func (f *refusal) raw() []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s: %d\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		f.status, http.StatusText(f.status), contentType, execproto.HeaderExitCode, f.exit, len(f.body), f.body)
+}
+
+// plain sends the head of a plain reply.
+func plain(w http.ResponseWriter, status, exit int, length int64) {
+	h := w.Header()
+	h["Date"] = nil // nobody reads it
+	h.Set("Content-Type", contentType)
+	h.Set(execproto.HeaderExitCode, strconv.Itoa(exit))
+	h.Set("Content-Length", strconv.FormatInt(length, 10))
+	h.Set("Connection", "close")
+	w.WriteHeader(status)
+}
+
+// noBody is the reply to a delivered signal.
+func noBody(w http.ResponseWriter) {
+	h := w.Header()
+	h["Date"] = nil
+	h.Set("Connection", "close")
+	w.WriteHeader(http.StatusNoContent)
+}

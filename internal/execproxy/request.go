@@ -1,0 +1,238 @@
+package execproxy
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+// keyCmd is the form key of a notification command, maxCmdLen its longest value.
+const (
+	keyCmd    = "cmd"
+	maxCmdLen = 128
+)
+
+const (
+	// bodyTimeout is how long the whole body of a request may take to arrive.
+	bodyTimeout = 30 * time.Second
+	// refusedTimeout is how long what is left of a refused request is read and
+	// thrown away: closing at once would be a reset that overtakes the reply.
+	refusedTimeout = time.Second
+)
+
+// protocol versions, as in the X-Aifo-Proto header.
+const (
+	protoBuffered = "1"
+	protoStreamed = "2"
+	protoFrames   = "3"
+)
+
+// request is what the client asked for. Everything in it is within the limits
+// of execproto; the rest is not checked yet.
+type request struct {
+	authorized bool
+	proto      string
+	execID     string
+
+	tool, cwd, cmd string
+	args           []string
+	argBytes       int
+
+	sigID, sigName string
+}
+
+// read reads the body of r and decodes it (checks 1, 3 and 4).
+func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn) (*request, *refusal) {
+	req := &request{
+		authorized: authorized(r.Header, p.cfg.Token),
+		proto:      strings.TrimSpace(last(r.Header, execproto.HeaderProto)),
+		execID:     strings.TrimSpace(last(r.Header, execproto.HeaderExecID)),
+		cwd:        execproto.Workspace,
+		sigName:    "TERM",
+	}
+	if req.authorized {
+		c.admit()
+	}
+	body, ref := req.readBody(w, r)
+	if ref != nil {
+		return nil, ref
+	}
+	if req.proto != protoFrames {
+		c.seal()
+	}
+	if c.surplus(r.ContentLength) || !req.decode(r.URL.RawQuery, body) {
+		return nil, refuseRequest
+	}
+	return req, nil
+}
+
+// readBody reads the whole body, so that a request that was cut off is never
+// carried out. A client without the token gets a small allowance, because the
+// checks before 401 need the form.
+func (req *request) readBody(w http.ResponseWriter, r *http.Request) (string, *refusal) {
+	limit, over := int64(execproto.MaxBodyNoAuth), refuseToken
+	if req.authorized {
+		limit, over = execproto.MaxBody, refuseRequest
+	}
+	if r.ContentLength > limit {
+		return "", over
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if int64(len(body)) > limit {
+		return "", over
+	}
+	if err != nil {
+		return "", refuseRequest
+	}
+	http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return string(body), nil
+}
+
+// decode fills req from the query and then the body, and reports whether it is
+// within the limits.
+func (req *request) decode(query, body string) bool {
+	fits := true
+	set := func(key, value string) bool {
+		fits = req.set(strings.ToLower(key), value)
+		return fits
+	}
+	eachPair(query, set)
+	if fits {
+		eachPair(body, set)
+	}
+	if !fits || len(req.tool) > execproto.MaxToolLen || len(req.cmd) > maxCmdLen {
+		return false
+	}
+	// A signal's keys are taken from the body alone, and as they are written.
+	eachPair(body, func(key, value string) bool {
+		switch key {
+		case execproto.KeyExecID:
+			req.sigID = value
+		case execproto.KeySignal:
+			req.sigName = value
+		}
+		return true
+	})
+	var ok bool
+	req.cwd, ok = cleanCwd(req.cwd)
+	return ok
+}
+
+// set takes one pair of the form and reports whether to go on.
+func (req *request) set(key, value string) bool {
+	switch key {
+	case execproto.KeyTool:
+		req.tool = value
+	case execproto.KeyCwd:
+		req.cwd = value
+	case keyCmd:
+		req.cmd = value
+	case execproto.KeyArg:
+		req.args = append(req.args, strings.Clone(value)) // or a call would keep its whole body in memory
+		req.argBytes += len(value) + 1                    // exec(2) counts the terminating NUL
+		return len(value) <= execproto.MaxArgLen && len(req.args) <= execproto.MaxArgs &&
+			req.argBytes <= execproto.MaxArgsTotal && !strings.Contains(value, "\x00")
+	}
+	return true
+}
+
+// checkAccess makes the checks for the token and the protocol version.
+func (req *request) checkAccess() *refusal {
+	if !req.authorized {
+		return refuseToken
+	}
+	switch req.proto {
+	case protoBuffered, protoStreamed, protoFrames:
+		return nil
+	}
+	return refuseProto
+}
+
+// versionFits reports whether HTTP can carry the version that the client
+// speaks: there are no chunks and no trailers before HTTP/1.1, and version 3
+// needs to know where the body ends and the frames begin.
+func (req *request) versionFits(r *http.Request) bool {
+	switch req.proto {
+	case protoStreamed:
+		return r.ProtoAtLeast(1, 1)
+	case protoFrames:
+		return r.ProtoAtLeast(1, 1) && r.ContentLength >= 0
+	}
+	return true
+}
+
+// cleanCwd returns the working directory that p means and whether a tool may
+// run there. A path with "." or ".." is refused, not resolved: it would have to
+// be resolved by the sidecar, with its links.
+func cleanCwd(p string) (string, bool) {
+	if p == "." {
+		return execproto.Workspace, true
+	}
+	if len(p) > execproto.MaxCwdLen || !strings.HasPrefix(p, "/") || strings.Contains(p, "\x00") {
+		return "", false
+	}
+	for part := range strings.SplitSeq(p, "/") {
+		if part == "." || part == ".." {
+			return "", false
+		}
+	}
+	p = path.Clean(p)
+	return p, p == execproto.Workspace || strings.HasPrefix(p, execproto.Workspace+"/")
+}
+
+// authorized reports whether h carries the token. The comparison takes the same
+// time wherever the two differ.
+func authorized(h http.Header, token string) bool {
+	auth := strings.TrimSpace(last(h, "Authorization"))
+	i := strings.IndexAny(auth, " \t")
+	if token == "" || i < 0 || !strings.EqualFold(auth[:i], "bearer") {
+		return false
+	}
+	got, want := sha256.Sum256([]byte(strings.TrimSpace(auth[i:]))), sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// last is the value of the last header of that name, which is the one that counts.
+func last(h http.Header, name string) string {
+	v := h.Values(name)
+	if len(v) == 0 {
+		return ""
+	}
+	return v[len(v)-1]
+}
+
+// headerLines counts the header lines of r; net/http takes Host and
+// Transfer-Encoding out of the map.
+func headerLines(r *http.Request) int {
+	n := len(r.TransferEncoding)
+	if r.Host != "" {
+		n++
+	}
+	for _, v := range r.Header {
+		n += len(v)
+	}
+	return n
+}
+
+// wantsUpgrade reports whether the client asks for version 3's upgrade.
+func wantsUpgrade(h http.Header) bool {
+	return strings.EqualFold(strings.TrimSpace(last(h, "Upgrade")), execproto.Upgrade) &&
+		hasToken(h.Values("Connection"), "upgrade")
+}
+
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
