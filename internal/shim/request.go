@@ -1,0 +1,129 @@
+//go:build linux
+
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+// dialTimeout is for a host that drops packets instead of refusing them.
+const dialTimeout = 10 * time.Second
+
+// endpoint is where the proxy is.
+type endpoint struct {
+	network, address string // as net.Dial takes them
+	host, path       string // as HTTP does
+}
+
+// parseURL understands http://HOST:PORT/PATH and unix:///SOCKET. It stands in
+// for net/url, which has rules that no URL of ours needs.
+func parseURL(url string) (endpoint, error) {
+	if socket, ok := strings.CutPrefix(url, "unix://"); ok && strings.HasPrefix(socket, "/") {
+		return endpoint{"unix", socket, "localhost", execproto.PathExec}, nil
+	}
+	rest, ok := strings.CutPrefix(url, "http://")
+	host, path, _ := strings.Cut(rest, "/")
+	if !ok || host == "" || strings.ContainsAny(url, " \r\n") {
+		return endpoint{}, fmt.Errorf("%s is neither http://HOST:PORT/exec nor unix:///SOCKET: %q", execproto.EnvURL, url)
+	}
+	address := host
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		address = net.JoinHostPort(strings.Trim(host, "[]"), "80")
+	}
+	if path == "" {
+		return endpoint{"tcp", address, host, execproto.PathExec}, nil
+	}
+	return endpoint{"tcp", address, host, "/" + path}, nil
+}
+
+func (e endpoint) dial() (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	return d.Dial(e.network, e.address)
+}
+
+// advice tells what the user can do when nobody answers.
+func (e endpoint) advice() string {
+	if e.network == "unix" {
+		return "has aifo-coder ended?"
+	}
+	return "has aifo-coder ended? if a firewall keeps containers from the host, start it with --toolchain-unix-socket"
+}
+
+// cause returns the system's words for a failed dial, without the address that
+// the message names anyway.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// request returns the whole HTTP request of the call.
+func (c call) request(e endpoint, cwd string) []byte {
+	path, proto, upgrade := e.path, "3", "Connection: Upgrade\r\nUpgrade: "+execproto.Upgrade+"\r\n"
+	if c.tool == notifyTool {
+		// A notification is answered by a plain reply.
+		path, proto, upgrade = execproto.PathNotify, "2", "Connection: close\r\n"
+	}
+	body := c.form(cwd)
+	head := "POST " + path + " HTTP/1.1\r\n" +
+		"Host: " + e.host + "\r\n" +
+		"Authorization: Bearer " + c.token + "\r\n" +
+		execproto.HeaderProto + ": " + proto + "\r\n" +
+		execproto.HeaderExecID + ": " + newExecID() + "\r\n" +
+		upgrade +
+		"Content-Type: application/x-www-form-urlencoded\r\n" +
+		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+	return append([]byte(head), body...)
+}
+
+// form returns the body of the request.
+func (c call) form(cwd string) []byte {
+	key := execproto.KeyTool
+	if c.tool == notifyTool {
+		key = "cmd"
+	}
+	body := appendPair(nil, key, c.tool)
+	body = appendPair(body, execproto.KeyCwd, cwd)
+	for _, a := range c.args {
+		body = appendPair(body, execproto.KeyArg, a)
+	}
+	return body
+}
+
+// appendPair appends key=value. Arguments are bytes, not text, so each byte
+// that is not plainly safe is escaped on its own.
+func appendPair(b []byte, key, value string) []byte {
+	const hex = "0123456789ABCDEF"
+	if len(b) > 0 {
+		b = append(b, '&')
+	}
+	b = append(append(b, key...), '=')
+	for _, c := range []byte(value) {
+		if plain(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return b
+}
+
+func plain(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("-_.~/", c) >= 0
+}
+
+// newExecID returns 32 hexadecimal digits. They need to be unique, not secret:
+// it is the token that gives rights.
+func newExecID() string {
+	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) //nolint:gosec // see above
+}

@@ -1,0 +1,90 @@
+//go:build linux
+
+// Package shim is the client that stands on PATH in an agent container under
+// the names of tools. A call goes to the toolchain proxy of aifo-coder, which
+// runs the tool elsewhere; its streams, signals and exit code are passed on so
+// that a caller sees no difference to a local tool.
+//
+// It sends a call at most once, and exits with 0 only when the proxy reported
+// that the tool did. Terminals are passed on as bytes.
+package shim
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+// notifyTool is the tool that the proxy runs on the host, not in a sidecar.
+const notifyTool = "say"
+
+// call is one use of the shim.
+type call struct {
+	tool      string
+	args      []string
+	url       string
+	token     string
+	workspace string // the directory that the toolchains see
+}
+
+// Main runs the tool that argv[0] names and returns its exit code.
+func Main(argv []string) int {
+	c := newCall(argv)
+	if c.url == "" || c.token == "" {
+		return c.runLocal()
+	}
+	return c.run()
+}
+
+func newCall(argv []string) call {
+	return call{
+		tool:      filepath.Base(argv[0]),
+		args:      argv[1:],
+		url:       strings.TrimSpace(os.Getenv(execproto.EnvURL)),
+		token:     strings.TrimSpace(os.Getenv(execproto.EnvToken)),
+		workspace: execproto.Workspace,
+	}
+}
+
+func (c call) run() int {
+	// Ask the kernel: $PWD may lead through a link to a place that the
+	// toolchains do not see.
+	cwd, err := syscall.Getwd()
+	if err != nil {
+		return c.fail(execproto.ExitRefused, "the working directory cannot be found: %v", err)
+	}
+	if c.tool != notifyTool && !within(cwd, c.workspace) {
+		return c.fail(execproto.ExitRefused, "the working directory %s is outside %s, which is all that the toolchains can see", cwd, c.workspace)
+	}
+	e, err := parseURL(c.url)
+	if err != nil {
+		return c.fail(execproto.ExitRefused, "%v", err)
+	}
+	signals := watchSignals()
+	conn, err := e.dial()
+	if err != nil {
+		return c.fail(execproto.ExitRefused, "cannot reach aifo-coder at %s: %v (%s)", e.address, cause(err), e.advice())
+	}
+	defer conn.Close()
+	return c.exchange(conn, c.request(e, cwd), signals)
+}
+
+// within reports whether dir is root or below it.
+func within(dir, root string) bool {
+	return dir == root || strings.HasPrefix(dir, root+"/")
+}
+
+// fail prints one message, each of its lines with the tool's name, and returns
+// the exit code.
+func (c call) fail(code int, format string, args ...any) int {
+	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			fmt.Fprintf(os.Stderr, "aifo-shim: %s: %s\n", c.tool, line)
+		}
+	}
+	return code
+}

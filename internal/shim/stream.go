@@ -1,0 +1,130 @@
+//go:build linux
+
+package shim
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+// stream exchanges frames until the tool has ended.
+func (c call) stream(conn net.Conn, r io.Reader, signals *relay) int {
+	w := execproto.NewFrameWriter(conn)
+	credit := newCredit(execproto.InitialCredit)
+	signals.forward(w)
+	go sendInput(w, os.Stdin, credit)
+	frames := execproto.NewFrameReader(r)
+	told := false
+	for {
+		f, err := frames.Read()
+		if err != nil {
+			return c.lost(err, told)
+		}
+		switch f.Type {
+		case execproto.FrameStdout:
+			_, err = os.Stdout.Write(f.Payload)
+		case execproto.FrameStderr:
+			_, err = os.Stderr.Write(f.Payload)
+		case execproto.FrameCredit:
+			var n uint32
+			n, err = f.Uint32()
+			credit.add(n)
+		case execproto.FrameError:
+			told = true
+			c.fail(0, "%s", f.Payload)
+		case execproto.FrameExit:
+			code, err := f.Uint32()
+			if err != nil {
+				return c.lost(err, told)
+			}
+			return signals.finish(int(int32(code))) //nolint:gosec // sent as an int32
+		}
+		if err != nil {
+			conn.Close() // the proxy ends the tool
+			return c.broken(err)
+		}
+	}
+}
+
+// lost ends a call whose result is not known. When the proxy has told why,
+// there is nothing to add.
+func (c call) lost(err error, told bool) int {
+	switch {
+	case told:
+		return execproto.ExitLost
+	case errors.Is(err, execproto.ErrFrame):
+		return c.fail(execproto.ExitLost, "%v from aifo-coder; the tool was ended", err)
+	default:
+		return c.fail(execproto.ExitLost, lostMessage)
+	}
+}
+
+// broken ends a call whose output nobody can take. Go already lets a process
+// die of SIGPIPE for its streams 1 and 2; the code is for one that cannot.
+func (c call) broken(err error) int {
+	if errors.Is(err, syscall.EPIPE) {
+		return 128 + int(syscall.SIGPIPE)
+	}
+	return c.fail(execproto.ExitLost, "%v; the tool was ended", err)
+}
+
+// sendInput sends in, as far as the proxy has given credit. It reads only what
+// it may send: the rest belongs to whoever reads the same input after us.
+func sendInput(w *execproto.FrameWriter, in io.Reader, credit *credit) {
+	buf := make([]byte, execproto.MaxPayload)
+	for {
+		n, err := in.Read(buf[:min(credit.wait(), len(buf))])
+		if n > 0 {
+			credit.take(n)
+			if w.Write(execproto.FrameStdin, buf[:n]) != nil {
+				return // the reading side notices as well
+			}
+		}
+		if err != nil {
+			_ = w.Write(execproto.FrameStdinEOF, nil)
+			return
+		}
+	}
+}
+
+// credit counts how many bytes of input the proxy is ready to take.
+type credit struct {
+	mu   sync.Mutex
+	more sync.Cond
+	n    int
+}
+
+func newCredit(n int) *credit {
+	c := &credit{n: n}
+	c.more.L = &c.mu
+	return c
+}
+
+func (c *credit) add(n uint32) {
+	c.mu.Lock()
+	c.n += int(n)
+	c.mu.Unlock()
+	c.more.Signal()
+}
+
+func (c *credit) take(n int) {
+	c.mu.Lock()
+	c.n -= n
+	c.mu.Unlock()
+}
+
+// wait returns the credit as soon as there is some.
+func (c *credit) wait() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.n <= 0 {
+		c.more.Wait()
+	}
+	return c.n
+}

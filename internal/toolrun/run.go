@@ -1,0 +1,199 @@
+//go:build linux
+
+// Package toolrun is the part of aifo-shim that works inside a sidecar: it
+// starts a tool ("run") once the container is ready ("ready"), finds and
+// signals the processes of a call ("signal", "end") and tells which tools
+// there are ("which"). A call is known by the environment variable
+// AIFO_EXEC_ID, which its processes inherit; one that clears its environment is
+// found through its process group only.
+//
+// "run" replaces itself by the tool, so nothing stands between the tool and
+// whoever started it.
+package toolrun
+
+import (
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aifo-coder/aifo-coder/internal/boot/ready"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+)
+
+// ExitUsage is the exit code for a wrong command line of a subcommand.
+const ExitUsage = 2
+
+// Run is the subcommand "run [--cwd DIR] [--kind KIND] [--hex] -- TOOL ARGS…".
+// With --hex the directory, the tool and its arguments are in hexadecimal. It
+// returns an exit code only when the tool was not started: 125 when the
+// sidecar never became ready, 126 when the tool or its directory cannot be
+// used, 127 when there is no such tool.
+func Run(args []string) int {
+	var cwd, kind string
+	var inHex bool
+	flags := newFlags("run")
+	flags.StringVar(&cwd, "cwd", "", "")
+	flags.StringVar(&kind, "kind", "", "")
+	flags.BoolVar(&inHex, "hex", false, "")
+	err := flags.Parse(args)
+	words := append([]string{cwd}, flags.Args()...)
+	if err == nil && inHex {
+		words, err = unhex(words)
+	}
+	if err != nil || flags.NArg() == 0 {
+		return usage("run [--cwd DIR] [--kind KIND] [--hex] -- TOOL [ARGS...]", err)
+	}
+	f := start(words[1:], words[0], strings.TrimSpace(kind+" sidecar"))
+	fmt.Fprintf(os.Stderr, "aifo-shim: %s\n", f.message)
+	return f.code
+}
+
+func unhex(words []string) ([]string, error) {
+	plain := make([]string, len(words))
+	for i, w := range words {
+		b, err := hex.DecodeString(w)
+		if err != nil {
+			return nil, err
+		}
+		plain[i] = string(b)
+	}
+	return plain, nil
+}
+
+// failure says why a tool was not started.
+type failure struct {
+	code    int
+	message string
+}
+
+// start executes argv and returns only when it cannot. The place is how
+// messages call the container.
+func start(argv []string, cwd, place string) failure {
+	if !ready.Wait(ready.Limit) {
+		return failure{execproto.ExitLost, fmt.Sprintf("the %s is not ready after %v", place, ready.Limit)}
+	}
+	if cwd != "" {
+		if err := os.Chdir(cwd); err != nil {
+			return failure{execproto.ExitNotExecutable, fmt.Sprintf("cannot enter %s in the %s: %v", cwd, place, cause(err))}
+		}
+	}
+	ownSession()
+	dirs := SearchPath(os.Getenv("PATH"), os.Getenv("HOME"))
+	cmd, err := Resolve(argv, cwd, Lookups{Dirs: dirs, Executable: Executable})
+	if err == nil {
+		err = Exec(cmd.Path, cmd.Argv, environ(cmd, dirs))
+	}
+	return explain(argv[0], place, err)
+}
+
+// ownSession makes sure that the tool leads a process group, so that a signal
+// to the group reaches the tool's children and nothing else. Processes that
+// docker exec starts do already; the call fails for a group leader, which
+// is what we want to be.
+func ownSession() {
+	if sid, err := unix.Getsid(0); err == nil && sid == os.Getpid() {
+		return
+	}
+	_, _ = unix.Setsid()
+}
+
+// environ returns the environment of cmd: ours, with the directories searched
+// for the tool also searched by the tool, and its virtual environment on.
+func environ(cmd Command, dirs []string) []string {
+	env := os.Environ()
+	path := strings.Join(dirs, ":")
+	if cmd.Venv != "" {
+		path = cmd.Venv + "/bin:" + path
+		env = setenv(env, "VIRTUAL_ENV", cmd.Venv)
+	}
+	return setenv(env, "PATH", path)
+}
+
+// Exec replaces this process. As in a shell, a script without an interpreter
+// line is given to sh.
+func Exec(path string, argv, env []string) error {
+	err := syscall.Exec(path, argv, env)
+	if err == syscall.ENOEXEC {
+		err = syscall.Exec("/bin/sh", append([]string{"sh", path}, argv[1:]...), env)
+	}
+	if err == syscall.ENOENT && Executable(path) == nil {
+		// The file is there, so what is missing is what its first line or
+		// its ELF header names.
+		return fmt.Errorf("%s: its interpreter is missing: %w", path, fs.ErrPermission)
+	}
+	return err
+}
+
+// explain turns the error of a lookup or an execve into what the user sees.
+func explain(tool, place string, err error) failure {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return failure{execproto.ExitNotFound, fmt.Sprintf("%s: not found in the %s", tool, place)}
+	case errors.Is(err, unix.E2BIG):
+		return failure{execproto.ExitNotExecutable, tool + ": argument list too long"}
+	default:
+		return failure{execproto.ExitNotExecutable, fmt.Sprintf("%s: cannot be executed in the %s: %v", tool, place, cause(err))}
+	}
+}
+
+// cause returns the system's words for a failed call on a path that the
+// message names anyway.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// Ready is the subcommand "ready [--wait]". It returns 0 when the boot of the
+// container is over, else 1; with --wait it waits for that first.
+func Ready(args []string) int {
+	flags := newFlags("ready")
+	wait := flags.Bool("wait", false, "")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return usage("ready [--wait]", err)
+	}
+	limit := ready.Limit
+	if !*wait {
+		limit = 0
+	}
+	if !ready.Wait(limit) {
+		return ExitFailed
+	}
+	return 0
+}
+
+// Which is the subcommand "which TOOL…": it prints those of the tools that a
+// call could run here, one a line, whatever a project has of its own.
+func Which(args []string, out io.Writer) int {
+	l := Lookups{Dirs: SearchPath(os.Getenv("PATH"), os.Getenv("HOME")), Executable: Executable}
+	for _, tool := range args {
+		if _, err := Resolve([]string{tool}, "/", l); err == nil {
+			fmt.Fprintln(out, tool)
+		}
+	}
+	return 0
+}
+
+func newFlags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
+}
+
+func usage(synopsis string, err error) int {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "aifo-shim: %v\n", err)
+	}
+	fmt.Fprintf(os.Stderr, "usage: aifo-shim %s\n", synopsis)
+	return ExitUsage
+}

@@ -1,0 +1,57 @@
+//go:build linux
+
+// Command aifo-shim is the static program that aifo-coder mounts into every
+// container. Called by the name of a tool it is the client that has the tool
+// run in a sidecar; under its own name it prepares containers and starts and
+// signals tools inside them.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/aifo-coder/aifo-coder/internal/boot"
+	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
+	"github.com/aifo-coder/aifo-coder/internal/shim"
+	"github.com/aifo-coder/aifo-coder/internal/toolrun"
+)
+
+func main() {
+	if len(os.Args) == 0 || filepath.Base(os.Args[0]) == "aifo-shim" {
+		os.Exit(subcommand(os.Args))
+	}
+	os.Exit(shim.Main(os.Args))
+}
+
+func subcommand(argv []string) int {
+	if len(argv) < 2 {
+		return usage()
+	}
+	args := argv[2:]
+	switch argv[1] {
+	case "boot":
+		return boot.Main(args)
+	case boot.StayCommand:
+		return boot.Stay()
+	case "ready":
+		return toolrun.Ready(args)
+	case "run":
+		return toolrun.Run(args)
+	case "signal":
+		return toolrun.Signal(args)
+	case "end":
+		return toolrun.End(args)
+	case "which":
+		return toolrun.Which(args, os.Stdout)
+	case "version":
+		fmt.Println(buildinfo.Version())
+		return 0
+	}
+	return usage()
+}
+
+func usage() int {
+	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|run|signal|end|which|version; or a tool's name as a link to it")
+	return toolrun.ExitUsage
+}

@@ -1,0 +1,173 @@
+// Package shims carries the static program that stands in for tools in
+// containers, and puts it into a directory of the host that can be mounted:
+// the program itself and, for each tool, a link to it.
+//
+// An installed directory is named by its content, so versions of aifo-coder
+// do not get in each other's way, and one that containers have mounted is only
+// ever completed, never replaced. The package removes nothing.
+package shims
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Binary is the name of the program in an installed directory.
+const Binary = "aifo-shim"
+
+// Names are the tools that a shim exists for.
+var Names = []string{
+	"cargo", "rustc", "rust-analyzer",
+	"node", "npm", "npx", "yarn", "pnpm", "deno", "bun", "tsc", "ts-node",
+	"python", "python3", "pip", "pip3", "uv", "uvx",
+	"gcc", "g++", "cc", "c++", "clang", "clang++", "make", "cmake", "ninja", "pkg-config", "hadolint",
+	"go", "gofmt",
+	"say",
+}
+
+// IsShim reports whether a shim exists for the tool name.
+func IsShim(name string) bool { return slices.Contains(Names, name) }
+
+// The binaries are built before this package (see the Makefile) and are not
+// part of the repository, so all that is sure to be here is a placeholder.
+//
+//go:embed all:bin
+var embedded embed.FS
+
+// Path returns the directory that Install makes for containers of the given
+// architecture ("amd64", "arm64"). It touches nothing.
+func Path(cacheDir, arch string) (string, error) {
+	binary, err := load(embedded, arch)
+	if err != nil {
+		return "", err
+	}
+	return path(cacheDir, binary), nil
+}
+
+// Install makes sure that the directory named by Path is there and complete,
+// and returns it. Any number of processes may do so at once. A directory that
+// others than the user could have changed is refused, since what is in it runs
+// in every container.
+func Install(cacheDir, arch string) (string, error) {
+	binary, err := load(embedded, arch)
+	if err != nil {
+		return "", err
+	}
+	return install(cacheDir, binary)
+}
+
+func load(fsys fs.FS, arch string) ([]byte, error) {
+	binary, err := fs.ReadFile(fsys, "bin/aifo-shim-linux-"+arch)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return nil, fmt.Errorf(`this build of aifo-coder has no shim for linux/%s; build it with "make build"`, arch)
+	}
+	return binary, err
+}
+
+func path(cacheDir string, binary []byte) string {
+	h := sha256.New()
+	h.Write(binary)
+	h.Write([]byte(strings.Join(Names, "\n")))
+	return filepath.Join(cacheDir, "shims", hex.EncodeToString(h.Sum(nil))[:16])
+}
+
+func install(cacheDir string, binary []byte) (string, error) {
+	dir := path(cacheDir, binary)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", fmt.Errorf("install shims: %w", err)
+	}
+	if err := private(filepath.Dir(dir)); err != nil {
+		return "", err
+	}
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := create(dir, binary); err != nil {
+			return "", fmt.Errorf("install shims: %w", err)
+		}
+	}
+	if err := private(dir); err != nil {
+		return "", err
+	}
+	if err := complete(dir, binary); err != nil {
+		return "", fmt.Errorf("install shims: %w", err)
+	}
+	return dir, nil
+}
+
+// create makes the directory under another name first, so that nobody sees it
+// half full. It is no error when another process was faster.
+func create(dir string, binary []byte) error {
+	temp, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	if err := os.Chmod(temp, 0o755); err != nil { // containers run as other users
+		return err
+	}
+	if err := complete(temp, binary); err != nil {
+		return err
+	}
+	err = os.Rename(temp, dir)
+	if _, statErr := os.Lstat(dir); statErr == nil {
+		return nil
+	}
+	return err
+}
+
+// complete puts into dir what is missing or wrong. Each file is renamed into
+// place, so it may be done by several processes, and under a running container.
+func complete(dir string, binary []byte) error {
+	bin := filepath.Join(dir, Binary)
+	if info, err := os.Lstat(bin); err != nil || !intact(info, len(binary)) {
+		if err := replace(bin, func(temp string) error { return write(temp, binary) }); err != nil {
+			return err
+		}
+	}
+	for _, name := range Names {
+		link := filepath.Join(dir, name)
+		if target, err := os.Readlink(link); err == nil && target == Binary {
+			continue
+		}
+		if err := replace(link, func(temp string) error { return os.Symlink(Binary, temp) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// intact is a cheap check: what damages files here is an interrupted write or
+// a cleaner of caches, and both leave another size.
+func intact(info fs.FileInfo, size int) bool {
+	return info.Mode().IsRegular() && info.Mode().Perm()&0o555 == 0o555 && info.Size() == int64(size)
+}
+
+func write(path string, binary []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(binary)
+	return errors.Join(err, f.Chmod(0o755), f.Close())
+}
+
+// replace makes a file by make under a temporary name and renames it to path.
+func replace(path string, make func(temp string) error) error {
+	holder, err := os.MkdirTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(holder)
+	temp := filepath.Join(holder, "file")
+	if err := make(temp); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
