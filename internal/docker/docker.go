@@ -1,0 +1,259 @@
+// Package docker is the docker command line, typed: each function runs one
+// command and returns what it answered as values. It reads JSON and formats,
+// never tables for people, so contexts, remote engines and compatible command
+// lines work.
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
+)
+
+// Program is the name of the command line.
+const Program = "docker"
+
+// queryTimeout bounds commands that only ask the engine something.
+const queryTimeout = 20 * time.Second
+
+// Client runs docker commands. The zero value is ready to use.
+type Client struct {
+	Env []string // environment of every command; nil: ours
+	// Trace, when set, is told each command that changes something.
+	Trace func(argv []string)
+}
+
+// EngineError says that the docker command is there but its engine does not answer.
+type EngineError struct{ Err error }
+
+func (e *EngineError) Error() string { return "the Docker engine does not answer: " + e.Err.Error() }
+func (e *EngineError) Unwrap() error { return e.Err }
+
+// Info is what the program needs to know of an engine.
+type Info struct {
+	ServerVersion   string
+	OperatingSystem string
+	OSType          string
+	Architecture    string // as uname -m gives it: x86_64, aarch64
+	SecurityOptions []string
+	ServerErrors    []string
+}
+
+// Rootless reports whether the engine runs without root, so that uid 0 in a
+// container is the user on the host.
+func (i Info) Rootless() bool { return i.hasOption("rootless") }
+
+func (i Info) hasOption(name string) bool {
+	for _, o := range i.SecurityOptions {
+		if o == "name="+name || strings.HasPrefix(o, "name="+name+",") {
+			return true
+		}
+	}
+	return false
+}
+
+// Desktop reports whether the engine lives in a virtual machine of Docker
+// Desktop, which forwards host.docker.internal to the host's loopback.
+func (i Info) Desktop() bool { return strings.Contains(i.OperatingSystem, "Docker Desktop") }
+
+// GOARCH returns the engine's architecture as Go names it.
+func (i Info) GOARCH() string {
+	switch i.Architecture {
+	case "aarch64", "arm64":
+		return "arm64"
+	}
+	return "amd64"
+}
+
+// Info asks the engine about itself. It returns a *proc.NotFoundError without
+// docker, and an *EngineError when no engine answers.
+func (c Client) Info(ctx context.Context) (Info, error) {
+	out, err := c.query(ctx, "info", "--format", "{{json .}}")
+	var notFound *proc.NotFoundError
+	if errors.As(err, &notFound) {
+		return Info{}, err
+	}
+	var info Info
+	if jsonErr := json.Unmarshal(out, &info); err == nil && jsonErr != nil {
+		err = fmt.Errorf("read docker info: %w", jsonErr)
+	}
+	// docker info exits with 0 on some versions when only the client answers.
+	if err == nil && len(info.ServerErrors) > 0 {
+		err = errors.New(info.ServerErrors[0])
+	}
+	if err != nil {
+		return Info{}, &EngineError{Err: err}
+	}
+	return info, nil
+}
+
+// ImagePresent reports whether the engine has the image locally.
+func (c Client) ImagePresent(ctx context.Context, ref string) (bool, error) {
+	_, err := c.query(ctx, "image", "inspect", "--format", "{{.Id}}", "--", ref)
+	return found(err)
+}
+
+// found turns the answer of an inspect into whether the object exists: docker
+// exits with 1 for a missing one. A broken connection has been ruled out by an
+// earlier Info, or shows in the next command.
+func found(err error) (bool, error) {
+	var exit *proc.ExitError
+	if errors.As(err, &exit) && exit.Code == 1 {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// NetworkExists reports whether a network of that name exists.
+func (c Client) NetworkExists(ctx context.Context, name string) (bool, error) {
+	_, err := c.query(ctx, "network", "inspect", "--format", "{{.Id}}", "--", name)
+	return found(err)
+}
+
+// NetworkGateway returns the address of the host in a bridge network.
+func (c Client) NetworkGateway(ctx context.Context, name string) (string, error) {
+	out, err := c.query(ctx, "network", "inspect", "--format", "{{json .IPAM.Config}}", "--", name)
+	if err != nil {
+		return "", fmt.Errorf("inspect network %s: %w", name, err)
+	}
+	var configs []struct{ Gateway string }
+	if err := json.Unmarshal(out, &configs); err != nil {
+		return "", fmt.Errorf("read the addresses of network %s: %w", name, err)
+	}
+	for _, c := range configs {
+		if c.Gateway != "" && !strings.Contains(c.Gateway, ":") {
+			return c.Gateway, nil
+		}
+	}
+	return "", fmt.Errorf("network %s has no IPv4 gateway", name)
+}
+
+// Object is a container or a network that carries labels of ours.
+type Object struct {
+	ID     string
+	Labels map[string]string
+}
+
+// Containers returns the containers, running or not, that carry the label.
+func (c Client) Containers(ctx context.Context, label string) ([]Object, error) {
+	return c.labelled(ctx, label, "container", "ls", "--all", "--no-trunc")
+}
+
+// Networks returns the networks that carry the label.
+func (c Client) Networks(ctx context.Context, label string) ([]Object, error) {
+	return c.labelled(ctx, label, "network", "ls", "--no-trunc")
+}
+
+// labelled lists ids, then inspects them: the labels that ls prints are joined
+// by commas, which a label's value may hold too.
+func (c Client) labelled(ctx context.Context, label, noun string, ls ...string) ([]Object, error) {
+	args := append([]string{noun}, ls...)
+	out, err := c.query(ctx, append(args, "--filter", "label="+label, "--format", "{{.ID}}")...)
+	if err != nil {
+		return nil, fmt.Errorf("list %ss: %w", noun, err)
+	}
+	ids := strings.Fields(string(out))
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	format := "{{json .Config.Labels}}"
+	if noun == "network" {
+		format = "{{json .Labels}}"
+	}
+	return c.inspectLabels(ctx, noun, format, ids)
+}
+
+func (c Client) inspectLabels(ctx context.Context, noun, format string, ids []string) ([]Object, error) {
+	var objects []Object
+	for _, id := range ids {
+		out, err := c.query(ctx, noun, "inspect", "--format", format, id)
+		if ok, err := found(err); err != nil {
+			return nil, fmt.Errorf("inspect %s %s: %w", noun, id, err)
+		} else if !ok {
+			continue // gone since it was listed
+		}
+		o := Object{ID: id}
+		if err := json.Unmarshal(out, &o.Labels); err != nil {
+			return nil, fmt.Errorf("read the labels of %s %s: %w", noun, id, err)
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// Volumes returns which of the named volumes exist.
+func (c Client) Volumes(ctx context.Context, names []string) ([]string, error) {
+	out, err := c.query(ctx, "volume", "ls", "--format", "{{.Name}}")
+	if err != nil {
+		return nil, fmt.Errorf("list volumes: %w", err)
+	}
+	have := map[string]bool{}
+	for _, n := range strings.Fields(string(out)) {
+		have[n] = true
+	}
+	var found []string
+	for _, n := range names {
+		if have[n] {
+			found = append(found, n)
+		}
+	}
+	return found, nil
+}
+
+// Pull pulls an image, showing docker's progress on w.
+func (c Client) Pull(ctx context.Context, image string, w io.Writer) error {
+	argv := dockerargs.Pull(image)
+	cmd := c.Cmd(argv)
+	cmd.Stdout = w
+	c.Traced(cmd.Argv)
+	return proc.Run(ctx, cmd)
+}
+
+// Do runs a command that changes something on the engine and discards its output.
+func (c Client) Do(ctx context.Context, argv []string) error {
+	cmd := c.Cmd(argv)
+	c.Traced(cmd.Argv)
+	return proc.Run(ctx, cmd)
+}
+
+// Cmd returns a docker command that a terminal's Ctrl-C does not reach, for a
+// caller that sets its streams.
+func (c Client) Cmd(argv []string) proc.Cmd {
+	return proc.Cmd{Argv: append([]string{Program}, argv...), Env: c.Env, Detached: true}
+}
+
+func (c Client) query(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, queryTimeout, fmt.Errorf("no answer within %s", queryTimeout))
+	defer cancel()
+	return proc.Output(ctx, c.Cmd(args))
+}
+
+// ContainerRunning reports whether a container of that name exists and runs.
+func (c Client) ContainerRunning(ctx context.Context, name string) (bool, error) {
+	out, err := c.query(ctx, "container", "inspect", "--format", "{{.State.Running}}", "--", name)
+	exists, err := found(err)
+	return exists && strings.TrimSpace(string(out)) == "true", err
+}
+
+// Logs returns what a container wrote to standard error, trimmed.
+func (c Client) Logs(ctx context.Context, name string) (string, error) {
+	var stderr strings.Builder
+	cmd := c.Cmd([]string{"container", "logs", "--tail", "20", "--", name})
+	cmd.Stderr = &stderr
+	err := proc.Run(ctx, cmd)
+	return strings.TrimSpace(stderr.String()), err
+}
+
+// Traced reports a command that a caller runs by itself.
+func (c Client) Traced(argv []string) {
+	if c.Trace != nil {
+		c.Trace(argv)
+	}
+}
