@@ -1,0 +1,293 @@
+// Package hostfacts takes one snapshot of the host before anything is decided:
+// who calls, from where, with which environment and terminals, and what the
+// engine says. Decisions are made from the snapshot alone, which is what makes
+// a dry run the same as a run. Reading the snapshot changes nothing.
+package hostfacts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
+)
+
+// Facts is the snapshot.
+type Facts struct {
+	GOOS     string
+	UID, GID int
+	Home     string
+
+	Cwd       string // canonical
+	Workspace string // canonical directory that becomes /workspace
+	Env       Env
+
+	RuntimeDir string // private, for locks and sockets; may not exist
+	CacheDir   string // for the shims; may not exist
+	StateDir   string // for the agents' state; may not exist
+	ShimDir    string // the shims for the engine's architecture; may not exist
+
+	StdinTTY, StdoutTTY bool
+
+	CABundle string // certificate authorities for containers; empty: the images' own
+
+	Git   GitIdentity
+	Owner Owner
+
+	// Engine is nil when no engine was asked or none answered.
+	Engine *docker.Info
+	// Images tells which of the images that were asked about are present.
+	Images map[string]bool
+}
+
+// Env is an environment.
+type Env map[string]string
+
+// Get returns the value of name, or "" when it is unset.
+func (e Env) Get(name string) string { return e[name] }
+
+// absolute returns the value of name when it is an absolute path, else "": the
+// base directory specification has relative ones ignored.
+func (e Env) absolute(name string) string {
+	if dir := e[name]; filepath.IsAbs(dir) {
+		return dir
+	}
+	return ""
+}
+
+// EnvOf turns "NAME=value" words into an Env.
+func EnvOf(environ []string) Env {
+	env := Env{}
+	for _, kv := range environ {
+		if name, value, ok := strings.Cut(kv, "="); ok && name != "" {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// GitIdentity is the user's name and address for commits; parts may be empty.
+type GitIdentity struct{ Name, Email string }
+
+// Owner identifies the process that a session belongs to, so that a later one
+// can tell whether it is still alive.
+type Owner struct {
+	Host  string
+	PID   int
+	Start string // changes with every boot and every reuse of the pid
+}
+
+// Present reports whether the image ref is known to be present.
+func (f Facts) Present(ref string) bool { return f.Images[ref] }
+
+// Interactive reports whether the caller sits at a terminal.
+func (f Facts) Interactive() bool { return f.StdinTTY && f.StdoutTTY }
+
+// WorkspaceError says that a directory cannot become the workspace.
+type WorkspaceError struct {
+	Path   string
+	Reason string
+}
+
+func (e *WorkspaceError) Error() string {
+	return fmt.Sprintf("the directory %q cannot be the workspace: %s", e.Path, e.Reason)
+}
+
+// Host reads everything but the engine. workspace is what the user asked for,
+// or "" for the repository around the working directory. It returns a
+// *WorkspaceError for a directory that cannot be mounted.
+func Host(ctx context.Context, workspace string) (Facts, error) {
+	f := Facts{
+		GOOS: runtime.GOOS, UID: os.Getuid(), GID: os.Getgid(),
+		Env:       EnvOf(os.Environ()),
+		StdinTTY:  term.IsTerminal(int(os.Stdin.Fd())),
+		StdoutTTY: term.IsTerminal(int(os.Stdout.Fd())),
+		Owner:     Self(),
+	}
+	if f.UID < 0 { // Windows: containers run as the image's usual first user
+		f.UID, f.GID = 1000, 1000
+	}
+	err := f.readDirs()
+	if err != nil {
+		return Facts{}, err
+	}
+	if err := f.readWorkspace(workspace); err != nil {
+		return Facts{}, err
+	}
+	f.Git = gitIdentity(ctx, f.Env)
+	f.CABundle, err = caBundle(f.Env)
+	return f, err
+}
+
+func (f *Facts) readDirs() error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return fmt.Errorf("find the home directory: %w", err)
+	}
+	f.Home = home
+	f.CacheDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "aifo-coder")
+	f.StateDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_STATE_HOME"), filepath.Join(home, ".local", "state")), "aifo-coder")
+	f.RuntimeDir = RuntimeDir(f.Env, f.UID)
+	return nil
+}
+
+// RuntimeDir returns the private directory of uid for locks and sockets.
+func RuntimeDir(env Env, uid int) string {
+	if dir := env.absolute("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "aifo-coder")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("aifo-coder-%d", uid))
+}
+
+func (f *Facts) readWorkspace(asked string) error {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("find the working directory: %w", err)
+	}
+	if f.Cwd, err = filepath.EvalSymlinks(cwd); err != nil {
+		return fmt.Errorf("find the working directory: %w", err)
+	}
+	dir := asked
+	if dir == "" {
+		dir = repositoryRoot(f.Cwd)
+	}
+	f.Workspace, err = checkWorkspace(dir)
+	home, _ := filepath.EvalSymlinks(f.Home) // a home that is not there is nobody's workspace
+	if err == nil && asked == "" && f.Workspace == home && f.Cwd == home {
+		err = &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
+	}
+	return err
+}
+
+// repositoryRoot returns the nearest directory at or above dir that holds
+// .git, or dir when there is none. No git runs: its configuration may be the
+// work of an agent.
+func repositoryRoot(dir string) string {
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Lstat(filepath.Join(d, ".git")); err == nil {
+			return d
+		}
+		if d == filepath.Dir(d) {
+			return dir
+		}
+	}
+}
+
+// checkWorkspace returns the canonical form of a directory that can be mounted.
+func checkWorkspace(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", &WorkspaceError{Path: dir, Reason: err.Error()}
+	}
+	path, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return "", &WorkspaceError{Path: dir, Reason: reason(err)}
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", &WorkspaceError{Path: dir, Reason: reason(err)}
+	case !info.IsDir():
+		return "", &WorkspaceError{Path: dir, Reason: "it is not a directory"}
+	case path == filepath.Dir(path):
+		return "", &WorkspaceError{Path: dir, Reason: "it is the root of the file system; name a project directory"}
+	case !utf8.ValidString(path):
+		return "", &WorkspaceError{Path: dir, Reason: "its path is not UTF-8, which the engine's interface cannot carry; rename it"}
+	case strings.ContainsFunc(path, unicode.IsControl):
+		return "", &WorkspaceError{Path: dir, Reason: "its path holds a control character, which docker does not take in a mount; rename it"}
+	}
+	return path, nil
+}
+
+func reason(err error) string {
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}
+
+// caBundle returns the file that AIFO_CODER_CA_BUNDLE names.
+func caBundle(env Env) (string, error) {
+	name := env.Get("AIFO_CODER_CA_BUNDLE")
+	if name == "" {
+		return "", nil
+	}
+	path, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return "", fmt.Errorf("AIFO_CODER_CA_BUNDLE: %w", err)
+	}
+	return filepath.Abs(path)
+}
+
+// gitIdentity reads the user's own configuration, never a repository's: it
+// runs outside any repository and with no environment that could point at one.
+func gitIdentity(ctx context.Context, env Env) GitIdentity {
+	get := func(envName, key string) string {
+		if v := env.Get(envName); v != "" {
+			return v
+		}
+		out, err := proc.Output(ctx, proc.Cmd{
+			Argv: []string{"git", "config", "--global", "--includes", "--get", key},
+			Dir:  string(filepath.Separator), Env: []string{"HOME=" + env.Get("HOME"), "XDG_CONFIG_HOME=" + env.Get("XDG_CONFIG_HOME"), "PATH=" + env.Get("PATH")},
+			Detached: true,
+		})
+		if err != nil {
+			return "" // no git, or no identity: the container's git will ask for one
+		}
+		return strings.TrimSuffix(string(out), "\n")
+	}
+	return GitIdentity{Name: get("GIT_AUTHOR_NAME", "user.name"), Email: get("GIT_AUTHOR_EMAIL", "user.email")}
+}
+
+// ReadEngine adds what the engine says: its properties, and which of the images
+// are present. It returns a *proc.NotFoundError or a *docker.EngineError when
+// there is no engine to ask.
+func (f *Facts) ReadEngine(ctx context.Context, c docker.Client, images []string) error {
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	f.Engine = &info
+	f.Images, err = presentImages(ctx, c, images)
+	return err
+}
+
+func presentImages(ctx context.Context, c docker.Client, refs []string) (map[string]bool, error) {
+	var (
+		mu      sync.Mutex
+		wg      sync.WaitGroup
+		present = map[string]bool{}
+		failed  error
+	)
+	for _, ref := range refs {
+		wg.Go(func() {
+			ok, err := c.ImagePresent(ctx, ref)
+			mu.Lock()
+			defer mu.Unlock()
+			present[ref] = ok
+			if err != nil {
+				failed = fmt.Errorf("inspect image %s: %w", ref, err)
+			}
+		})
+	}
+	wg.Wait()
+	return present, failed
+}
+
+func firstNonEmpty(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,18 @@
+//go:build !linux
+
+package hostfacts
+
+import (
+	"os"
+	"syscall"
+)
+
+// processStart reports whether the process exists; these systems give no start
+// time without a library, so a reused pid counts as alive.
+func processStart(pid int) (string, bool) {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return "", false
+	}
+	return "", p.Signal(syscall.Signal(0)) == nil
+}

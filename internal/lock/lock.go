@@ -1,0 +1,148 @@
+// Package lock lets one agent at a time work on a repository, and tells the
+// sessions that run from those that were killed. A lock is an advisory one on a
+// file in the user's private runtime directory, which a container never sees;
+// the kernel releases it when its holder dies. The file is removed on release
+// without the race in which two processes hold locks on two files of the same
+// name.
+//
+// It does not keep out another user of the machine, whose runtime directory is
+// another one.
+package lock
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Holder is what the lock's file says of the process that holds it.
+type Holder struct {
+	PID       int       `json:"pid"`
+	Since     time.Time `json:"since"`
+	Workspace string    `json:"workspace"`
+}
+
+// HeldError says that another process holds the lock.
+type HeldError struct{ Holder Holder }
+
+func (e *HeldError) Error() string {
+	if e.Holder.PID == 0 {
+		return "another agent is starting on this repository"
+	}
+	return fmt.Sprintf("an agent already works on %s (pid %d, since %s)",
+		e.Holder.Workspace, e.Holder.PID, e.Holder.Since.Local().Format("2006-01-02 15:04:05"))
+}
+
+// Lock is a held lock.
+type Lock struct {
+	flock *flock.Flock
+	path  string
+}
+
+// Workspace returns the file of the lock on a workspace: its canonical path, hashed.
+func Workspace(runtimeDir, workspace string) string {
+	h := fnv.New64a()
+	h.Write([]byte(workspace))
+	return filepath.Join(runtimeDir, fmt.Sprintf("aifo-coder.%016x"+suffix, h.Sum64()))
+}
+
+const suffix = ".lock"
+
+// Session returns the file of the lock that a session holds while it runs, and
+// the directory of its own beside it, which Sweep removes with it.
+func Session(runtimeDir, id string) (path, dir string) {
+	dir = filepath.Join(runtimeDir, "aifo-"+id)
+	return dir + suffix, dir
+}
+
+// Acquire takes the lock on the file path, whose directory must exist, or
+// returns a *HeldError at once.
+func Acquire(path string, h Holder) (*Lock, error) {
+	for {
+		l, err := try(path)
+		if errors.Is(err, errReplaced) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := l.write(h); err != nil {
+			return nil, errors.Join(err, l.Release())
+		}
+		return l, nil
+	}
+}
+
+// errReplaced says that the locked file is no longer the one at its path: its
+// holder removed it between our opening and our locking it.
+var errReplaced = errors.New("lock file was replaced")
+
+func try(path string) (*Lock, error) {
+	f := flock.New(path, flock.SetPermissions(0o600))
+	ok, err := f.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	if !ok {
+		return nil, &HeldError{Holder: read(path)}
+	}
+	if !current(f, path) {
+		return nil, errors.Join(errReplaced, f.Close())
+	}
+	return &Lock{flock: f, path: path}, nil
+}
+
+func current(f *flock.Flock, path string) bool {
+	ours, err1 := f.Stat()
+	there, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(ours, there)
+}
+
+func (l *Lock) write(h Holder) error {
+	data, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(l.path, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write lock %s: %w", l.path, err)
+	}
+	return nil
+}
+
+func read(path string) Holder {
+	var h Holder
+	if data, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(data, &h) // half-written: the message then names no holder
+	}
+	return h
+}
+
+// Release removes the file while the lock is still held, then gives it up.
+func (l *Lock) Release() error {
+	err := os.Remove(l.path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.flock.Close())
+}
+
+// Sweep removes the files of locks in runtimeDir that nobody holds, left by
+// processes that were killed, and the directories of their sessions.
+func Sweep(runtimeDir string) error {
+	paths, err := filepath.Glob(filepath.Join(runtimeDir, "aifo-*"+suffix))
+	for _, path := range paths {
+		l, lockErr := try(path)
+		if lockErr != nil {
+			continue // held, or replaced and so not left behind
+		}
+		err = errors.Join(err, os.RemoveAll(strings.TrimSuffix(path, suffix)), l.Release())
+	}
+	return err
+}
