@@ -1,0 +1,162 @@
+package plan
+
+import (
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+// Variables of the host that reach the agent by name when they are set.
+var passed = []string{"COLORTERM", "EDITOR", "LANG", "NO_COLOR", "TERM", "TZ", "VISUAL"}
+
+// envPrefix marks variables of the host that are passed with the prefix taken off.
+const envPrefix = "AIFO_ENV_"
+
+// agent returns the agent's container.
+func (b planner) agent(p *Proxy) dockerargs.Run {
+	name := "aifo-coder-" + b.o.Agent.Name + "-" + b.id
+	run := dockerargs.Run{
+		Remove:      true,
+		Interactive: true,
+		TTY:         b.f.Interactive(),
+		Name:        name,
+		Hostname:    name,
+		Network:     b.network().Name,
+		Labels:      b.labels(KindAgent),
+		CapAdd:      b.caps(agentCaps),
+		LogDriver:   "none", // what an agent prints may be secret, and is without end
+		PidsLimit:   pidsLimit,
+		Mounts:      b.agentMounts(p),
+		Env:         b.agentEnv(p),
+		User:        bootUser,
+		Entrypoint:  execproto.ShimBinary,
+		Image:       AgentImage(*b.o.Agent, b.o, b.f.Env),
+		Args:        b.agentBoot(),
+	}
+	if p != nil && p.SocketDir == "" && b.nativeLinux() {
+		run.AddHosts = []string{hostAlias + ":host-gateway"}
+	}
+	return run
+}
+
+// AgentImage returns the image of an agent: the one of --image or
+// AIFO_CODER_IMAGE, else ours, whose name AIFO_CODER_IMAGE_PREFIX,
+// AIFO_CODER_IMAGE_TAG and AIFO_TAG change.
+func AgentImage(a agent.Agent, o Options, env hostfacts.Env) string {
+	image, tag := o.Image, env.Get("AIFO_CODER_IMAGE_TAG")
+	if image == "" {
+		image = env.Get("AIFO_CODER_IMAGE")
+	}
+	if tag == "" {
+		tag = env.Get("AIFO_TAG")
+	}
+	return a.Image(agent.ImageOptions{
+		Image: image, Tag: tag, Slim: o.Slim,
+		Prefix: env.Get("AIFO_CODER_IMAGE_PREFIX"),
+	})
+}
+
+// agentBoot returns the arguments of the boot program in the agent's container.
+func (b planner) agentBoot() []string {
+	args := append(b.boot(), "--path-first", execproto.ShimDir, "--workdir", b.workdir(), "--")
+	isTool := func(word string) bool { return toolchain.Candidates(word) != nil }
+	return append(args, b.o.Agent.Command(b.o.Args, isTool)...)
+}
+
+func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
+	mounts := []dockerargs.Mount{
+		dockerargs.Bind(b.f.Workspace, execproto.Workspace),
+		dockerargs.BindRO(b.f.ShimDir, execproto.ShimDir),
+	}
+	for _, dir := range b.o.Agent.State {
+		mounts = append(mounts, dockerargs.Bind(b.stateDir(dir), dir))
+	}
+	if p != nil && p.SocketDir != "" {
+		mounts = append(mounts, dockerargs.BindRO(p.SocketDir, execproto.SocketDir))
+	}
+	return append(mounts, b.caMount()...)
+}
+
+// stateDir returns the host directory for a state directory of the agent:
+// below a directory of the agent's own, named like its last part.
+func (b planner) stateDir(container string) string {
+	rel := strings.TrimPrefix(container, execproto.Home+"/")
+	return filepath.Join(b.f.StateDir, b.o.Agent.Name, strings.ReplaceAll(rel, "/", "_"))
+}
+
+// agentEnv returns the variables of the agent in a fixed order.
+func (b planner) agentEnv(p *Proxy) []dockerargs.Env {
+	env := []dockerargs.Env{
+		{Name: "HOME", Value: execproto.Home},
+		{Name: "AIFO_AGENT_NAME", Value: b.o.Agent.Name},
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.secrets())) {
+		env = append(env, dockerargs.Env{Name: name, Secret: true})
+	}
+	env = append(env, b.caEnv()...)
+	if p == nil {
+		return env
+	}
+	url := dockerargs.Env{Name: execproto.EnvURL, Value: execproto.SocketURL}
+	if p.SocketDir == "" {
+		url = dockerargs.Env{Name: execproto.EnvURL, Secret: true} // its port is known only when the proxy listens
+	}
+	return append(env, url, dockerargs.Env{Name: execproto.EnvToken, Secret: true})
+}
+
+// secrets returns the variables that the agent's vector has by name only.
+func (b planner) secrets() map[string]string {
+	values := b.o.Agent.CredentialValues(b.f.Env.Get)
+	for _, name := range passed {
+		if v := b.f.Env.Get(name); v != "" {
+			values[name] = v
+		}
+	}
+	for name, v := range b.f.Env {
+		if name, ok := strings.CutPrefix(name, envPrefix); ok && passable(name) {
+			values[name] = v
+		}
+	}
+	return values
+}
+
+// passable reports whether AIFO_ENV_<name> may set name in the container. The
+// value also stands in the environment of the docker command, so names that
+// steer docker or the loader are refused, as are those that we set ourselves.
+func passable(name string) bool {
+	if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return false
+	}
+	for _, prefix := range []string{"DOCKER_", "BUILDKIT_", "LD_", "DYLD_", "AIFO_", "XDG_"} {
+		if strings.HasPrefix(name, prefix) {
+			return false
+		}
+	}
+	return !slices.Contains([]string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "TERM", "PWD", "TMPDIR", "SSH_AUTH_SOCK"}, name)
+}
+
+func (b planner) stateDirs() []string {
+	var dirs []string
+	for _, dir := range b.o.Agent.State {
+		dirs = append(dirs, b.stateDir(dir))
+	}
+	return dirs
+}
+
+// ProxyEnv returns the variables that the agent's vector has by name and that
+// are known only when the proxy listens.
+func ProxyEnv(p Proxy, port int, token string) map[string]string {
+	env := map[string]string{execproto.EnvToken: token}
+	if p.SocketDir == "" {
+		env[execproto.EnvURL] = "http://" + path.Join(hostPort(port), execproto.PathExec)
+	}
+	return env
+}

@@ -1,0 +1,274 @@
+package plan_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const canary = "canary-of-a-secret-value"
+
+// facts returns a host on which nothing is odd: Linux, an ordinary user, and
+// our own images of rust and the agents.
+func facts() hostfacts.Facts {
+	return hostfacts.Facts{
+		GOOS: "linux", UID: 1000, GID: 1000, Home: "/home/ann",
+		Cwd: "/home/ann/src/app/sub", Workspace: "/home/ann/src/app",
+		Env:        hostfacts.Env{"TERM": "xterm", "OPENAI_API_KEY": canary, "AIFO_ENV_FOO": canary},
+		RuntimeDir: "/run/user/1000/aifo-coder", CacheDir: "/home/ann/.cache/aifo-coder",
+		StateDir: "/home/ann/.local/state/aifo-coder", ShimDir: "/home/ann/.cache/aifo-coder/shims/0123456789abcdef",
+		Git:    hostfacts.GitIdentity{Name: "Ann Example", Email: "ann@example.org"},
+		Owner:  hostfacts.Owner{Host: "box", PID: 4242, Start: "boot.99"},
+		Engine: &docker.Info{Architecture: "x86_64"},
+		Images: map[string]bool{"aifo-coder-toolchain-rust:latest": true},
+	}
+}
+
+func selected(t *testing.T, specs ...string) []toolchain.Selection {
+	t.Helper()
+	s, err := toolchain.Select(toolchain.Flags{Toolchain: specs})
+	require.NoError(t, err)
+	return s
+}
+
+func mustAgent(t *testing.T, name string) *agent.Agent {
+	t.Helper()
+	a, ok := agent.Lookup(name)
+	require.True(t, ok, name)
+	return &a
+}
+
+func lines(p plan.Plan) string {
+	var b strings.Builder
+	for _, argv := range p.Commands() {
+		b.WriteString(dockerargs.Quote(argv) + "\n")
+	}
+	return b.String()
+}
+
+// TestGolden shows every docker command of a session for each agent and
+// transport. Run with -update after a deliberate change, and read the diff.
+func TestGolden(t *testing.T) {
+	for _, a := range agent.All() {
+		for _, unix := range []bool{false, true} {
+			name := a.Name + "-tcp"
+			if unix {
+				name = a.Name + "-unix"
+			}
+			t.Run(name, func(t *testing.T) {
+				f := facts()
+				f.Images[a.Name] = true
+				f.Images["aifo-coder-"+a.Name+":latest"] = true
+				p := plan.Build(plan.Options{
+					Agent: &a, Args: []string{"cargo", "build"}, UnixSocket: unix,
+					Toolchains: selected(t, "rust", "node@20"),
+				}, f, "s0m31d00")
+				compareGolden(t, name, lines(p))
+			})
+		}
+	}
+}
+
+func compareGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("plan differs from %s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestSecretsAreNeverInAVector(t *testing.T) {
+	for _, a := range agent.All() {
+		p := plan.Build(plan.Options{Agent: &a, Toolchains: selected(t, "rust")}, facts(), "id")
+		require.NotContains(t, lines(p), canary, a.Name)
+		require.Contains(t, p.Secrets, "FOO")
+		if a.Name != agent.Shell {
+			require.Equal(t, canary, p.Secrets["OPENAI_API_KEY"], a.Name)
+			require.Contains(t, p.Agent.Argv(), "OPENAI_API_KEY", a.Name)
+		}
+	}
+}
+
+func TestShellGetsNoCredentials(t *testing.T) {
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell")}, facts(), "id")
+	require.NotContains(t, p.Secrets, "OPENAI_API_KEY")
+}
+
+func TestEnvOfTheHostThatMayNotPass(t *testing.T) {
+	f := facts()
+	for _, name := range []string{"DOCKER_HOST", "LD_PRELOAD", "PATH", "HOME", "AIFO_TOOLEEXEC_TOKEN", "BAD-NAME", ""} {
+		f.Env["AIFO_ENV_"+name] = "x"
+	}
+	f.Env["AIFO_ENV_RUSTFLAGS"], f.Env["AIFO_ENV_DOCKERISH"] = "-g", "y"
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell")}, f, "id")
+	require.Equal(t, map[string]string{"FOO": canary, "RUSTFLAGS": "-g", "DOCKERISH": "y", "TERM": "xterm"}, p.Secrets)
+}
+
+func TestSameInputSameBytes(t *testing.T) {
+	o := plan.Options{Agent: mustAgent(t, "aider"), Toolchains: selected(t, "rust", "node", "python", "c-cpp", "go")}
+	first := lines(plan.Build(o, facts(), "id"))
+	for range 50 {
+		require.Equal(t, first, lines(plan.Build(o, facts(), "id")))
+	}
+}
+
+func TestImagesThatAreAbsent(t *testing.T) {
+	f := facts()
+	p := plan.Build(plan.Options{
+		Agent: mustAgent(t, "aider"), Toolchains: selected(t, "rust", "node", "c-cpp", "go@1.21", "python=reg.example/py:1"),
+	}, f, "id")
+	require.Equal(t, []string{"node:22-bookworm-slim", "golang:1.21-bookworm", "reg.example/py:1"}, p.Pulls)
+	require.Equal(t, []plan.MissingImage{
+		{Ref: "aifo-cpp-toolchain:latest", Target: "build-toolchain-cpp"},
+		{Ref: "aifo-coder-aider:latest", Target: "build-aider"},
+	}, p.Missing, "an image of ours is never pulled by a bare name")
+
+	f.Engine = nil
+	p = plan.Build(plan.Options{Agent: mustAgent(t, "aider"), Toolchains: selected(t, "go")}, f, "id")
+	require.Empty(t, p.Pulls)
+	require.Empty(t, p.Missing)
+}
+
+func TestUserOfTheContainers(t *testing.T) {
+	root := facts()
+	root.UID, root.GID = 0, 0
+	rootless := facts()
+	rootless.Engine = &docker.Info{SecurityOptions: []string{"name=seccomp,profile=default", "name=rootless"}}
+	for name, tc := range map[string]struct {
+		f    hostfacts.Facts
+		user string
+		dac  bool
+	}{
+		"ordinary user":   {facts(), "1000:1000", false},
+		"root":            {root, "0:0", true},
+		"rootless engine": {rootless, "0:0", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust")}, tc.f, "id")
+			require.Equal(t, tc.user, plan.User(tc.f))
+			for _, run := range []dockerargs.Run{*p.Agent, p.Sidecars[0].Run} {
+				require.Contains(t, strings.Join(run.Args, " "), "--user "+tc.user)
+				require.Equal(t, tc.dac, strings.Contains(strings.Join(run.CapAdd, " "), "DAC_OVERRIDE"))
+			}
+		})
+	}
+}
+
+func TestNoCache(t *testing.T) {
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), NoCache: true, Toolchains: selected(t, "rust", "node", "python", "c-cpp", "go")}, facts(), "id")
+	for _, s := range p.Sidecars {
+		argv := strings.Join(s.Run.Argv(), " ")
+		require.NotContains(t, argv, "type=volume", s.Kind)
+		require.NotContains(t, argv, "--cache", s.Kind)
+	}
+}
+
+func TestCachesOfTwoUsersAreApart(t *testing.T) {
+	ann, bob := facts(), facts()
+	bob.UID = 1001
+	env := func(f hostfacts.Facts) []dockerargs.Env {
+		p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "go")}, f, "id")
+		return p.Sidecars[0].Run.Env
+	}
+	require.Contains(t, env(ann), dockerargs.Env{Name: "GOPATH", Value: "/var/cache/aifo/go/1000"})
+	require.Contains(t, env(bob), dockerargs.Env{Name: "GOPATH", Value: "/var/cache/aifo/go/1001"})
+	require.Contains(t, env(ann), dockerargs.Env{Name: "GOCACHE", Value: "/var/cache/aifo/go/1000/build-cache"})
+}
+
+func TestWorkdir(t *testing.T) {
+	for cwd, want := range map[string]string{
+		"/home/ann/src/app":       "/workspace",
+		"/home/ann/src/app/a b/c": "/workspace/a b/c",
+		"/home/ann/src/app/..x":   "/workspace/..x",
+		"/home/ann/src":           "/workspace",
+		"/home/ann/src/apple":     "/workspace",
+	} {
+		f := facts()
+		f.Cwd = cwd
+		p := plan.Build(plan.Options{Agent: mustAgent(t, "shell")}, f, "id")
+		require.Contains(t, strings.Join(p.Agent.Args, "\x00"), "--workdir\x00"+want+"\x00", cwd)
+	}
+}
+
+func TestReachingTheHost(t *testing.T) {
+	desktop, mac := facts(), facts()
+	desktop.Engine = &docker.Info{OperatingSystem: "Docker Desktop"}
+	mac.GOOS = "darwin"
+	for name, tc := range map[string]struct {
+		f        hostfacts.Facts
+		unix     bool
+		addHost  bool
+		loopback bool
+	}{
+		"linux":         {facts(), false, true, false},
+		"linux by unix": {facts(), true, false, false},
+		"desktop":       {desktop, false, false, true},
+		"mac":           {mac, false, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), UnixSocket: tc.unix, Toolchains: selected(t, "rust")}, tc.f, "id")
+			require.Equal(t, tc.addHost, len(p.Agent.AddHosts) == 1)
+			require.Equal(t, tc.addHost, len(p.Sidecars[0].Run.AddHosts) == 1)
+			require.Equal(t, tc.loopback, p.Proxy.Loopback)
+			require.Equal(t, tc.unix, p.Proxy.SocketDir != "")
+		})
+	}
+}
+
+func TestWithoutToolchainsThereIsNoProxy(t *testing.T) {
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell")}, facts(), "id")
+	require.Nil(t, p.Proxy)
+	require.NotContains(t, lines(p), "AIFO_TOOLEEXEC")
+}
+
+func TestDirect(t *testing.T) {
+	p := plan.Build(plan.Options{Toolchains: selected(t, "rust"), Args: []string{"cargo", "--version"}}, facts(), "id")
+	compareGolden(t, "toolchain-rust", lines(p))
+	require.Nil(t, p.Agent)
+	require.Nil(t, p.Proxy)
+}
+
+func TestBootstrap(t *testing.T) {
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), GlobalTypeScript: true, Toolchains: selected(t, "rust", "node")}, facts(), "id")
+	require.Empty(t, p.Sidecars[0].Bootstrap)
+	require.Len(t, p.Sidecars[1].Bootstrap, 1)
+	require.Contains(t, lines(p), "npm install --global")
+}
+
+func TestCABundle(t *testing.T) {
+	f := facts()
+	f.CABundle = "/etc/ssl/corp.pem"
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "node")}, f, "id")
+	for _, run := range []dockerargs.Run{*p.Agent, p.Sidecars[0].Run} {
+		argv := strings.Join(run.Argv(), " ")
+		require.Contains(t, argv, "source=/etc/ssl/corp.pem,target=/etc/ssl/certs/aifo-ca-bundle.crt,readonly")
+		require.Contains(t, argv, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/aifo-ca-bundle.crt")
+	}
+}
+
+func TestUsersNetwork(t *testing.T) {
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Network: "corp"}, facts(), "id")
+	require.Nil(t, p.Network.Create)
+	require.Equal(t, "corp", p.Agent.Network)
+	require.NotContains(t, lines(p), "network rm", "a network of the user's own stays")
+}

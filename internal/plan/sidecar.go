@@ -1,0 +1,215 @@
+package plan
+
+import (
+	"encoding/hex"
+	"maps"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+// bootUser is what the boot program starts as; it drops to the caller's ids
+// before anything else runs.
+const bootUser = "0:0"
+
+// Capabilities of the boot program (docs/security.md has the reason of each).
+// An agent's process keeps none of them; a sidecar's are out of reach of the
+// tools, which docker exec starts as the caller, without new privileges.
+var (
+	agentCaps   = []string{"CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID"}
+	sidecarCaps = []string{"CHOWN", "SETGID", "SETPCAP", "SETUID"}
+	// rootCaps are what root expects of files: without them root could not
+	// write to a workspace of an ordinary user.
+	rootCaps = []string{"DAC_OVERRIDE", "FOWNER", "FSETID"}
+)
+
+func (b planner) caps(base []string) []string {
+	caps := slices.Clone(base)
+	if uid, _ := b.user(); uid == 0 {
+		caps = append(caps, rootCaps...)
+	}
+	slices.Sort(caps)
+	return caps
+}
+
+// boot returns the first arguments of the boot program in any container.
+func (b planner) boot() []string {
+	args := []string{"boot", "--user", b.userSpec(), "--home", execproto.Home, "--git", "safe.directory=*"}
+	if b.f.Git.Name != "" {
+		args = append(args, "--git", "user.name="+b.f.Git.Name)
+	}
+	if b.f.Git.Email != "" {
+		args = append(args, "--git", "user.email="+b.f.Git.Email)
+	}
+	return args
+}
+
+func (b planner) sidecar(s toolchain.Selection) Sidecar {
+	name := "aifo-tc-" + s.Kind.Name + "-" + b.id
+	run := dockerargs.Run{
+		// Not removed by itself: when it fails to start, its log tells why.
+		Detach:     true,
+		LogDriver:  "local",
+		Name:       name,
+		Hostname:   name,
+		Network:    b.network().Name,
+		Labels:     b.labels(s.Kind.Name),
+		CapAdd:     b.caps(sidecarCaps),
+		PidsLimit:  pidsLimit,
+		Mounts:     b.sidecarMounts(s.Kind),
+		Env:        b.sidecarEnv(s.Kind),
+		User:       bootUser,
+		Entrypoint: execproto.ShimBinary,
+		Image:      s.Resolve(b.f.Present),
+		Args:       b.sidecarBoot(s.Kind),
+	}
+	if b.o.Agent != nil && !b.o.UnixSocket && b.nativeLinux() {
+		run.AddHosts = []string{hostAlias + ":host-gateway"}
+	}
+	return Sidecar{Kind: s.Kind.Name, Image: run.Image, Run: run, Bootstrap: b.bootstrap(s.Kind, name)}
+}
+
+// bootstrap returns the commands that complete a sidecar.
+func (b planner) bootstrap(k toolchain.Kind, container string) []dockerargs.Exec {
+	if k.Name != "node" || !b.o.GlobalTypeScript {
+		return nil
+	}
+	install := []string{"npm", "install", "--global", "--no-fund", "--no-audit", "typescript"}
+	return []dockerargs.Exec{ToolExec(container, b.userSpec(), Call{Kind: k.Name, Cwd: execproto.Workspace, Argv: install})}
+}
+
+func (b planner) sidecarBoot(k toolchain.Kind) []string {
+	args := b.boot()
+	if !b.o.NoCache {
+		for _, c := range k.Caches {
+			args = append(args, "--cache", c.Name()+":"+c.Link)
+		}
+	}
+	return append(args, "--stay")
+}
+
+func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
+	mounts := []dockerargs.Mount{
+		dockerargs.Bind(b.f.Workspace, execproto.Workspace),
+		// The static binary alone: a sidecar has the tools, not their shims.
+		dockerargs.BindRO(path.Join(b.f.ShimDir, path.Base(execproto.ShimBinary)), execproto.ShimBinary),
+	}
+	if !b.o.NoCache {
+		for _, c := range k.Caches {
+			mounts = append(mounts, dockerargs.Volume(c.Volume, path.Join(execproto.CacheRoot, c.Name())))
+		}
+	}
+	return append(mounts, b.caMount()...)
+}
+
+// sidecarEnv returns the kind's variables. A cache variable names the caller's
+// own directory in the volume; {NAME} in a value stands for an earlier variable.
+func (b planner) sidecarEnv(k toolchain.Kind) []dockerargs.Env {
+	env := []dockerargs.Env{{Name: "HOME", Value: execproto.Home}}
+	var replace []string
+	for _, c := range k.Caches {
+		if c.Env == "" {
+			continue
+		}
+		value := c.Link
+		if !b.o.NoCache {
+			uid, _ := b.user()
+			value = path.Join(execproto.CacheRoot, c.Name(), strconv.Itoa(uid))
+		}
+		env = append(env, dockerargs.Env{Name: c.Env, Value: value})
+		replace = append(replace, "{"+c.Env+"}", value)
+	}
+	r := strings.NewReplacer(replace...)
+	for _, name := range slices.Sorted(maps.Keys(k.Env)) {
+		env = append(env, dockerargs.Env{Name: name, Value: r.Replace(k.Env[name])})
+	}
+	return append(env, b.caEnv()...)
+}
+
+// Call is one command for a sidecar.
+type Call struct {
+	ID    string // exec id; empty: none
+	Kind  string // toolchain kind, for messages
+	Cwd   string
+	Argv  []string
+	Stdin bool // the command reads our standard input
+	TTY   bool
+}
+
+// ToolExec returns the docker exec that runs a call in a sidecar's container
+// as user, through the run program, which looks for the tool where it lives
+// and gives 126 and 127 their usual meaning.
+func ToolExec(container, user string, c Call) dockerargs.Exec {
+	e := dockerargs.Exec{
+		Interactive: c.Stdin,
+		TTY:         c.TTY,
+		User:        user,
+		Container:   container,
+		Args:        c.runArgs(),
+	}
+	if c.ID != "" {
+		e.Env = []dockerargs.Env{{Name: execproto.EnvExecID, Value: c.ID}}
+	}
+	return e
+}
+
+// runArgs returns the run program's arguments. The engine's interface carries
+// text (JSON): words that are no UTF-8 would arrive changed, so they go in hexadecimal.
+func (c Call) runArgs() []string {
+	args := []string{execproto.ShimBinary, "run", "--kind", c.Kind}
+	words := append([]string{c.Cwd}, c.Argv...)
+	if !utf8.ValidString(strings.Join(words, "")) {
+		args = append(args, "--hex")
+		for i, w := range words {
+			words[i] = hex.EncodeToString([]byte(w))
+		}
+	}
+	args = append(args, "--cwd", words[0], "--")
+	return append(args, words[1:]...)
+}
+
+func (b planner) direct(s Sidecar) dockerargs.Exec {
+	return ToolExec(s.Run.Name, b.userSpec(), Call{
+		ID: b.id, Kind: s.Kind, Cwd: b.workdir(), Argv: b.o.Args, Stdin: true, TTY: b.f.Interactive(),
+	})
+}
+
+// User returns the ids that tools run as, "uid:gid".
+func User(f hostfacts.Facts) string { return planner{f: f}.userSpec() }
+
+// caBundle is where the host's certificate authorities are seen in a container.
+const caBundle = "/etc/ssl/certs/aifo-ca-bundle.crt"
+
+// caVariables make the usual tools trust the bundle.
+var caVariables = []string{
+	"CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
+	"PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE",
+}
+
+func (b planner) caMount() []dockerargs.Mount {
+	if b.f.CABundle == "" {
+		return nil
+	}
+	return []dockerargs.Mount{dockerargs.BindRO(b.f.CABundle, caBundle)}
+}
+
+func (b planner) caEnv() []dockerargs.Env {
+	if b.f.CABundle == "" {
+		return nil
+	}
+	env := make([]dockerargs.Env, len(caVariables))
+	for i, name := range caVariables {
+		env[i] = dockerargs.Env{Name: name, Value: caBundle}
+	}
+	return env
+}
+
+func hostPort(port int) string { return net.JoinHostPort(hostAlias, strconv.Itoa(port)) }
