@@ -1,0 +1,144 @@
+// Package dockerexec runs tool calls with one `docker exec` each. It works
+// with every engine and every image, and is what faster executors are measured
+// against. A docker exec has no signals, so the call's processes are found in
+// the container by the exec id in their environment.
+package dockerexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/execproxy"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
+)
+
+// Executor implements execproxy.Executor.
+type Executor struct {
+	Docker    docker.Client
+	User      string                   // "uid:gid" of the tools
+	Container func(kind string) string // the container of a kind's sidecar
+	Grace     time.Duration            // between INT, TERM and KILL when a call is ended
+}
+
+// startLimit is how long a signal waits for its call to start.
+const startLimit = 10 * time.Second
+
+// endSlack is how much longer than its grace periods the ending of a call may take.
+const endSlack = 10 * time.Second
+
+var _ execproxy.Executor = (*Executor)(nil)
+
+// Run implements execproxy.Executor.
+func (e *Executor) Run(ctx context.Context, c execproxy.Call) (int, error) {
+	argv := plan.ToolExec(e.Container(c.Kind), e.User, plan.Call{
+		ID: c.ID, Kind: c.Kind, Cwd: c.Cwd, Argv: c.Argv, Stdin: c.Stdin != nil,
+	}).Argv()
+	cmd := e.Docker.Cmd(argv)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
+	return e.Wait(ctx, c.Kind, c.ID, cmd)
+}
+
+// Wait runs a docker exec that ToolExec built and returns the tool's exit code.
+// When ctx ends, the tool is ended first: killing the docker command would
+// leave it running in the container.
+func (e *Executor) Wait(ctx context.Context, kind, id string, cmd proc.Cmd) (int, error) {
+	client, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	unhook := context.AfterFunc(ctx, func() {
+		defer stop()
+		e.end(client, kind, id)
+	})
+	defer unhook()
+	err := proc.Run(client, cmd)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	var exit *proc.ExitError
+	if errors.As(err, &exit) {
+		return exit.Code, e.checkAlive(ctx, kind, exit.Code)
+	}
+	return 0, err
+}
+
+// checkAlive returns an error when an exit code may be docker's own, because
+// the sidecar is gone. Only these codes are docker's, so the question costs a
+// call nothing that succeeds.
+func (e *Executor) checkAlive(ctx context.Context, kind string, code int) error {
+	if code != 1 && code != 125 && code != 126 && code != 127 && code != 137 {
+		return nil
+	}
+	running, err := e.Docker.ContainerRunning(ctx, e.Container(kind))
+	if err == nil && !running {
+		return fmt.Errorf("the %s sidecar has ended; start the session again", kind)
+	}
+	return err
+}
+
+// end ends the processes of a call: INT, TERM, then KILL.
+func (e *Executor) end(ctx context.Context, kind, id string) {
+	ctx, cancel := context.WithTimeout(ctx, 3*e.Grace+endSlack)
+	defer cancel()
+	// Nothing is left to do about a failure: the sidecar is gone, and the call with it.
+	_ = e.helper(ctx, kind, "end", "--id", id, "--grace", e.Grace.String())
+}
+
+// exitNoProcess is what the signal program exits with when the call has no process.
+const exitNoProcess = 3
+
+// Signal implements execproxy.Executor. A call that has no process yet is
+// asked again until it has: its docker exec may still be on its way. The proxy
+// ends ctx when the call is over.
+func (e *Executor) Signal(ctx context.Context, kind, id, signal string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, errors.New("the call did not start"))
+	defer cancel()
+	for {
+		err := e.helper(ctx, kind, "signal", "--id", id, "--signal", signal)
+		var exit *proc.ExitError
+		if !errors.As(err, &exit) || exit.Code != exitNoProcess {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// AwaitBoot waits until the boot program has prepared the sidecar's container.
+func (e *Executor) AwaitBoot(ctx context.Context, kind string) error {
+	return e.helper(ctx, kind, "ready", "--wait")
+}
+
+// Offers reports whether the image of a kind has the tool.
+func (e *Executor) Offers(ctx context.Context, kind, tool string) (bool, error) {
+	out, err := proc.Output(ctx, e.Docker.Cmd(e.helperArgv(kind, "which", tool)))
+	var exit *proc.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return false, err
+	}
+	return strings.TrimSpace(string(out)) == tool, e.checkProbe(ctx, kind, exit)
+}
+
+func (e *Executor) checkProbe(ctx context.Context, kind string, exit *proc.ExitError) error {
+	if exit == nil {
+		return nil
+	}
+	return e.checkAlive(ctx, kind, exit.Code)
+}
+
+func (e *Executor) helper(ctx context.Context, kind string, args ...string) error {
+	return proc.Run(ctx, e.Docker.Cmd(e.helperArgv(kind, args...)))
+}
+
+func (e *Executor) helperArgv(kind string, args ...string) []string {
+	return dockerargs.Exec{
+		User: e.User, Container: e.Container(kind),
+		Args: append([]string{execproto.ShimBinary}, args...),
+	}.Argv()
+}

@@ -1,0 +1,173 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/execproxy"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+// firstUncertain is the first exit code of `docker run` that may be docker's own
+// rather than the container's: then the container may be left behind.
+const firstUncertain = 125
+
+// runAgent runs the agent's container, beside the sidecars that start meanwhile.
+func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
+	env := maps.Clone(s.Plan.Secrets)
+	if env == nil {
+		env = map[string]string{}
+	}
+	if s.Plan.Proxy != nil {
+		sc := s.startSidecars(w)
+		proxyEnv, err := s.startProxy(w.starting, sc)
+		if err != nil {
+			return 0, err
+		}
+		maps.Copy(env, proxyEnv)
+	}
+	running, forward := w.run(ctx)
+	code, err := s.agentContainer(running, env, forward)
+	return w.result(running, code, err)
+}
+
+// agentContainer runs the container on the caller's streams until it ends, or
+// removes it when running ends.
+func (s *Session) agentContainer(running context.Context, env map[string]string, forward <-chan os.Signal) (int, error) {
+	cmd := s.interactive(s.Plan.Agent.Argv())
+	cmd.Env = os.Environ()
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Signals = forward
+	s.Docker.Traced(cmd.Argv)
+
+	unhook := context.AfterFunc(running, func() { _ = s.removeAgent(context.WithoutCancel(running)) })
+	err := proc.Run(context.WithoutCancel(running), cmd)
+	unhook()
+
+	var exit *proc.ExitError
+	if !errors.As(err, &exit) {
+		return 0, err
+	}
+	if exit.Code >= firstUncertain {
+		return exit.Code, s.removeAgent(context.WithoutCancel(running))
+	}
+	return exit.Code, nil
+}
+
+// removeAgent removes the agent's container where there still is one.
+func (s *Session) removeAgent(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	return s.removeContainers(ctx, plan.KindAgent)
+}
+
+// startProxy makes the proxy listen where the containers reach it, and returns
+// the variables that tell the agent's shims about it.
+func (s *Session) startProxy(ctx context.Context, sc *sidecars) (map[string]string, error) {
+	listener, err := s.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token, err := newToken()
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	proxy := execproxy.New(execproxy.Config{
+		Token: token, Executor: s.executor(), Sidecars: sc,
+		Candidates: toolchain.Candidates, Log: s.Log,
+	})
+	go func() {
+		if err := proxy.Serve(listener); err != nil {
+			s.Log.Debug("proxy ended", "err", err)
+		}
+	}()
+	s.onCleanup(proxy.Shutdown)
+	port := 0
+	if addr, ok := listener.Addr().(*net.TCPAddr); ok {
+		port = addr.Port
+	}
+	return plan.ProxyEnv(*s.Plan.Proxy, port, token), nil
+}
+
+func (s *Session) listen(ctx context.Context) (net.Listener, error) {
+	p := s.Plan.Proxy
+	if p.SocketDir != "" {
+		return execproxy.ListenUnix(p.SocketDir)
+	}
+	host := "127.0.0.1"
+	if !p.Loopback {
+		// The address that host-gateway stands for.
+		var err error
+		if host, err = s.Docker.NetworkGateway(ctx, "bridge"); err != nil {
+			return nil, fmt.Errorf("find the address at which containers reach this host: %w", err)
+		}
+	}
+	l, err := execproxy.ListenTCP(host)
+	if err != nil {
+		return nil, &ListenError{Err: err}
+	}
+	return l, nil
+}
+
+// ListenError says that the proxy has no address that containers can reach.
+type ListenError struct{ Err error }
+
+func (e *ListenError) Error() string { return "start the toolexec proxy: " + e.Err.Error() }
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Hint says what works without such an address.
+func (e *ListenError) Hint() string { return "try --toolchain-unix-socket, which needs no network" }
+
+// newToken returns 16 random bytes in hexadecimal.
+func newToken() (string, error) {
+	b := make([]byte, 16)
+	if _, err := rand.Read(b); err != nil {
+		return "", fmt.Errorf("make the proxy's token: %w", err)
+	}
+	return hex.EncodeToString(b), nil
+}
+
+// removePause is the time between two looks at containers that are being removed.
+const removePause = 50 * time.Millisecond
+
+// removeContainers removes the session's containers, those of one kind or, with
+// an empty kind, all. It returns when they are gone: a container that ends by
+// itself at the same time is refused ("removal is already in progress") and
+// still there for a moment.
+func (s *Session) removeContainers(ctx context.Context, kind string) error {
+	for {
+		ids, err := s.containers(ctx, kind)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		err = s.Docker.Do(ctx, dockerargs.Remove(ids...))
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(removePause):
+		}
+	}
+}
+
+func (s *Session) containers(ctx context.Context, kind string) ([]string, error) {
+	objects, err := s.Docker.Containers(ctx, plan.LabelSession+"="+s.Plan.ID)
+	var ids []string
+	for _, o := range objects {
+		if kind == "" || o.Labels[plan.LabelKind] == kind {
+			ids = append(ids, o.ID)
+		}
+	}
+	return ids, err
+}

@@ -1,0 +1,272 @@
+// Package session carries out a plan: network, sidecars, proxy and agent are
+// started, and whatever was created is removed in reverse order when the agent
+// ends, by whatever way. What a killed process left behind is found by its
+// labels and locks, and removed by a later session.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerexec"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/lock"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/shims"
+)
+
+const (
+	// callGrace is the time between INT, TERM and KILL when a tool call is ended.
+	callGrace = 2 * time.Second
+	// startTimeout bounds one start or removal of a container or network. They
+	// take well under a second; an engine that hangs must not hang us.
+	startTimeout = 2 * time.Minute
+	// cleanupTimeout bounds the whole removal of a session.
+	cleanupTimeout = 30 * time.Second
+)
+
+// Streams are the caller's own standard streams.
+type Streams struct {
+	In, Out, Err *os.File
+}
+
+// Session is one run of a plan.
+type Session struct {
+	Plan    plan.Plan
+	Facts   hostfacts.Facts
+	Docker  docker.Client
+	Streams Streams
+	Log     *slog.Logger
+	// Notice tells the caller, in one line, about something that takes long.
+	Notice func(string)
+	// Lock makes the session the only one on its workspace.
+	Lock bool
+
+	undo []func(context.Context) error
+}
+
+// MissingImageError says that an image of ours has not been built.
+type MissingImageError struct{ Missing []plan.MissingImage }
+
+func (e *MissingImageError) Error() string {
+	m := e.Missing[0]
+	return fmt.Sprintf("image %s is not on this machine", m.Ref)
+}
+
+// Hint says what builds the images.
+func (e *MissingImageError) Hint() string {
+	hint := "build it in a checkout of aifo-coder: make"
+	for _, m := range e.Missing {
+		hint += " " + m.Target
+	}
+	return hint
+}
+
+// Run runs the session to its end and returns the exit code of the agent, or of
+// the plan's direct command. Everything that it created is gone when it returns.
+func (s *Session) Run(ctx context.Context) (code int, err error) {
+	if len(s.Plan.Missing) > 0 {
+		return 0, &MissingImageError{Missing: s.Plan.Missing}
+	}
+	w := watchSignals(ctx)
+	defer w.stop()
+	defer func() { err = errors.Join(err, s.cleanup(ctx)) }()
+
+	if err := s.prepare(w.starting); err != nil {
+		return 0, err
+	}
+	if s.Plan.Direct != nil {
+		return s.runDirect(ctx, w)
+	}
+	return s.runAgent(ctx, w)
+}
+
+// prepare does everything that comes before the agent's container.
+func (s *Session) prepare(ctx context.Context) error {
+	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.pull, s.startSweep, s.createNetwork}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// onCleanup registers f to run at the end of the session, before what was
+// registered earlier.
+func (s *Session) onCleanup(f func(context.Context) error) { s.undo = append(s.undo, f) }
+
+func (s *Session) cleanup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	var errs []error
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		errs = append(errs, s.undo[i](ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// makeDirs creates the directories of the plan. The state directories stay;
+// that of the socket goes with the session.
+func (s *Session) makeDirs(context.Context) error {
+	if err := hostfacts.PrivateDir(s.Facts.RuntimeDir); err != nil {
+		return err
+	}
+	for _, dir := range s.Plan.StateDirs {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("create the agent's state directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// takeLocks takes the session's lock, which tells a sweep that it lives, and
+// the one on the workspace.
+func (s *Session) takeLocks(context.Context) error {
+	holder := lock.Holder{PID: s.Facts.Owner.PID, Since: time.Now(), Workspace: s.Facts.Workspace}
+	own, dir := lock.Session(s.Facts.RuntimeDir, s.Plan.ID)
+	paths := []string{own}
+	if s.Lock {
+		paths = append(paths, lock.Workspace(s.Facts.RuntimeDir, s.Facts.Workspace))
+	}
+	for _, path := range paths {
+		l, err := lock.Acquire(path, holder)
+		if err != nil {
+			return err
+		}
+		s.onCleanup(func(context.Context) error { return l.Release() })
+	}
+	if s.Plan.Proxy == nil || s.Plan.Proxy.SocketDir == "" {
+		return nil
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("create the socket directory: %w", err)
+	}
+	s.onCleanup(func(context.Context) error { return os.RemoveAll(dir) })
+	return nil
+}
+
+func (s *Session) installShims(context.Context) error {
+	_, err := shims.Install(s.Facts.CacheDir, s.Facts.Engine.GOARCH())
+	if err != nil {
+		return fmt.Errorf("install the shims: %w", err)
+	}
+	return nil
+}
+
+func (s *Session) pull(ctx context.Context) error {
+	for _, image := range s.Plan.Pulls {
+		s.Notice("pulling image " + image)
+		if err := s.Docker.Pull(ctx, image, s.Streams.Err); err != nil {
+			return &PullError{Image: image, Err: err}
+		}
+	}
+	return nil
+}
+
+// PullError says that an image is neither here nor to be had.
+type PullError struct {
+	Image string
+	Err   error
+}
+
+func (e *PullError) Error() string { return fmt.Sprintf("pull image %s: %v", e.Image, e.Err) }
+func (e *PullError) Unwrap() error { return e.Err }
+
+// Hint says what to do instead.
+func (e *PullError) Hint() string {
+	return "check the name and the network, or use another image: --toolchain KIND=IMAGE for a toolchain, --image IMAGE for the agent; " +
+		"without a registry, build ours in a checkout of aifo-coder: make build-images"
+}
+
+func (s *Session) createNetwork(ctx context.Context) error {
+	n := s.Plan.Network
+	if n.Create == nil {
+		ok, err := s.Docker.NetworkExists(ctx, n.Name)
+		if err == nil && !ok {
+			err = fmt.Errorf("there is no network %q; create it with: docker network create %s", n.Name, n.Name)
+		}
+		return err
+	}
+	s.onCleanup(s.removeNetwork)
+	// Not cancelled by Ctrl-C: a docker command that is killed half-way leaves
+	// us not knowing whether the network will exist.
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if err := s.Docker.Do(ctx, n.Create); err != nil {
+		return fmt.Errorf("create network %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+func (s *Session) removeNetwork(ctx context.Context) error {
+	exists, err := s.Docker.NetworkExists(ctx, s.Plan.Network.Name)
+	if err != nil || !exists {
+		return err
+	}
+	if err := s.Docker.Do(ctx, s.Plan.Network.Remove()); err != nil {
+		return fmt.Errorf("remove network %s: %w", s.Plan.Network.Name, err)
+	}
+	return nil
+}
+
+// bounded returns a context for a step that must be seen to its end.
+func (s *Session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.WithoutCancel(ctx), startTimeout,
+		fmt.Errorf("the engine did not finish within %s", startTimeout))
+}
+
+func (s *Session) executor() *dockerexec.Executor {
+	return &dockerexec.Executor{
+		Docker: s.Docker, User: plan.User(s.Facts), Grace: callGrace,
+		Container: func(kind string) string { return "aifo-tc-" + kind + "-" + s.Plan.ID },
+	}
+}
+
+// runDirect runs the toolchain subcommand's command in its sidecar.
+func (s *Session) runDirect(ctx context.Context, w *signalWatch) (int, error) {
+	sc := s.startSidecars(w)
+	kind := s.Plan.Sidecars[0].Kind
+	if err := sc.Ready(w.starting, kind); err != nil {
+		return 0, err
+	}
+	running, forward := w.run(ctx)
+	e := s.executor()
+	go func() {
+		for sig := range forward {
+			if name := execproto.SignalName(sig.(syscall.Signal)); name != "" {
+				_ = e.Signal(running, kind, s.Plan.ID, name) // the tool may have ended meanwhile
+			}
+		}
+	}()
+	code, err := e.Wait(running, kind, s.Plan.ID, s.interactive(s.Plan.Direct.Argv()))
+	return w.result(running, code, err)
+}
+
+// interactive returns a docker command on the caller's own streams. With a
+// terminal, docker reads it and so stays in our foreground process group;
+// the terminal is in raw mode and sends no signals. Otherwise docker is kept out
+// of reach of the terminal's signals, which reach the container through us, once.
+func (s *Session) interactive(argv []string) proc.Cmd {
+	cmd := s.Docker.Cmd(argv)
+	cmd.Stdout, cmd.Stderr = s.Streams.Out, s.Streams.Err
+	cmd.Detached = !s.Facts.Interactive()
+	cmd.Stdin = s.Streams.In
+	if cmd.Detached && s.Facts.StdinTTY {
+		// A background process group may not read the terminal: we read it.
+		cmd.Stdin = struct{ io.Reader }{s.Streams.In}
+	}
+	return cmd
+}

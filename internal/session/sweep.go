@@ -1,0 +1,64 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/lock"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+)
+
+// startSweep removes, beside the start of this session, what killed ones left.
+// Failing to is no reason to keep the user from working.
+func (s *Session) startSweep(ctx context.Context) error {
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		err := errors.Join(Sweep(ctx, s.Docker, s.Facts.Owner), lock.Sweep(s.Facts.RuntimeDir))
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn("could not remove what an earlier session left", "err", err)
+		}
+	}()
+	s.onCleanup(func(context.Context) error { <-swept; return nil })
+	return nil
+}
+
+// Sweep removes the containers and networks of sessions whose process on this
+// host is dead.
+func Sweep(ctx context.Context, c docker.Client, self hostfacts.Owner) error {
+	containers, err := c.Containers(ctx, plan.LabelSession)
+	if err != nil {
+		return err
+	}
+	if ids := orphans(containers, self); len(ids) > 0 {
+		if err := c.Do(ctx, dockerargs.Remove(ids...)); err != nil {
+			return fmt.Errorf("remove left containers: %w", err)
+		}
+	}
+	networks, err := c.Networks(ctx, plan.LabelSession)
+	if err != nil {
+		return err
+	}
+	for _, id := range orphans(networks, self) {
+		if err := c.Do(ctx, dockerargs.NetworkRemove(id)); err != nil {
+			return fmt.Errorf("remove a left network: %w", err)
+		}
+	}
+	return nil
+}
+
+// orphans returns the ids of the objects whose owner is dead.
+func orphans(objects []docker.Object, self hostfacts.Owner) []string {
+	var ids []string
+	for _, o := range objects {
+		owner, ok := hostfacts.ParseOwner(o.Labels[plan.LabelOwnerHost], o.Labels[plan.LabelOwnerPID], o.Labels[plan.LabelOwnerStart])
+		if ok && owner.Dead(self) {
+			ids = append(ids, o.ID)
+		}
+	}
+	return ids
+}
