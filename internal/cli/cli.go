@@ -1,0 +1,142 @@
+// Package cli is the command line: the tree of commands, one file for each,
+// the flags that they share, and the one place where errors become exit codes.
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/session"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
+)
+
+// System returns the process's own standard streams.
+func System() session.Streams {
+	return session.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+}
+
+// Main runs the command line args, without the program's name, and returns the
+// exit code (docs/exit-codes.md).
+func Main(args []string, streams session.Streams) int {
+	a := &app{streams: streams, env: hostfacts.EnvOf(os.Environ())}
+	a.printer = ui.Printer{W: streams.Err}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	err := root.ExecuteContext(context.Background())
+	if err != nil && !a.started {
+		err = &UsageError{Err: err} // cobra refused the command line
+	}
+	return a.exit(err)
+}
+
+// app is one invocation.
+type app struct {
+	streams session.Streams
+	env     hostfacts.Env
+	flags   flags
+	printer ui.Printer
+	log     *slog.Logger
+
+	started bool // the command line was understood
+	code    int  // exit code of a command that succeeded
+}
+
+// UsageError says that the command line is wrong; nothing was done.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+const long = `Run a coding agent in a container, with language toolchains in other containers.
+
+Inside the agent's container cargo, npm, python, gcc, go and their like are on
+PATH; each call runs in the sidecar of its toolchain. What follows "--" goes to
+the agent. When its first word is a tool of a toolchain, that command runs in
+the agent's container in place of the agent.`
+
+const example = `  aifo-coder --toolchain rust aider
+  aifo-coder --toolchain rust --toolchain node@20 aider -- cargo test
+  aifo-coder toolchain node -- npx --version
+  aifo-coder --dry-run --toolchain rust aider -- cargo build --release`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:     "aifo-coder",
+		Short:   "Run a coding agent in a container, with toolchains in sidecars",
+		Long:    long,
+		Example: example,
+		Version: buildinfo.Version(),
+		// Errors are printed once, by exit.
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
+	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetFlagErrorFunc(suggestFlag)
+	root.AddGroup(
+		&cobra.Group{ID: groupAgents, Title: "Agents:"},
+		&cobra.Group{ID: groupToolchains, Title: "Toolchains:"},
+	)
+	a.flags.register(root)
+	a.addAgents(root)
+	root.AddCommand(a.toolchainCmd(), a.cacheClearCmd(), a.imagesCmd(), a.versionCmd())
+	return root
+}
+
+const (
+	groupAgents     = "agents"
+	groupToolchains = "toolchains"
+)
+
+// begin checks what every command shares, before any command does anything.
+func (a *app) begin() error {
+	mode, err := ui.ParseMode(firstNonEmpty(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))
+	if err != nil {
+		return err
+	}
+	tty := term.IsTerminal(int(a.streams.Err.Fd()))
+	a.printer.Color = ui.Colored(mode, a.env.Get("NO_COLOR"), tty)
+	a.printer.Quiet = a.flags.quiet
+	level := slog.LevelWarn
+	if a.flags.verbose {
+		level = slog.LevelInfo
+	}
+	a.log = slog.New(slog.NewTextHandler(a.streams.Err, &slog.HandlerOptions{Level: level}))
+	a.started = true
+	return nil
+}
+
+func (a *app) versionCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.Println(cmd.Root().Name(), buildinfo.Version())
+			return nil
+		},
+	}
+}
+
+func firstNonEmpty(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+var errNothingToRun = errors.New(`nothing to run: give a command after "--"`)

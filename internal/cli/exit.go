@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/lock"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/session"
+)
+
+// Exit codes of our own (docs/exit-codes.md). Any other is the agent's or the tool's.
+const (
+	exitFailure  = 1   // anything else, a held lock among it
+	exitUsage    = 2   // the command line is wrong; nothing was done
+	exitSession  = 125 // the session could not be run: engine, image, network, sidecar
+	exitNoDocker = 127 // docker is not installed
+)
+
+// sessionError marks errors of a session, as opposed to those of other commands.
+type sessionError struct{ err error }
+
+func (e *sessionError) Error() string { return e.err.Error() }
+func (e *sessionError) Unwrap() error { return e.err }
+
+// exit prints err, if any, and returns the exit code.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return a.code
+	}
+	if sig, ok := asType[*session.SignalError](err); ok {
+		return sig.Code() // whoever sent it knows
+	}
+	a.printer.Error(err, hint(err))
+	return exitCode(err)
+}
+
+// exitCode is the only place where an error becomes an exit code.
+func exitCode(err error) int {
+	switch {
+	case is[*UsageError](err), is[*hostfacts.WorkspaceError](err):
+		return exitUsage
+	case is[*proc.NotFoundError](err):
+		return exitNoDocker
+	case is[*docker.EngineError](err):
+		return exitSession
+	case is[*lock.HeldError](err):
+		return exitFailure
+	case is[*sessionError](err):
+		return exitSession
+	}
+	return exitFailure
+}
+
+// hint says what to do about err, or "".
+func hint(err error) string {
+	if h, ok := asType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
+	}
+	switch {
+	case is[*proc.NotFoundError](err):
+		return "install Docker (on Debian: apt-get install docker.io), or in a checkout of aifo-coder run: scripts/engine ensure"
+	case is[*docker.EngineError](err):
+		return "start it (systemctl start docker), check that you may use it (docker info), or in a checkout of aifo-coder run: scripts/engine ensure"
+	case is[*lock.HeldError](err):
+		return "wait until it ends, or work in another clone of the repository"
+	}
+	return ""
+}
+
+func asType[T error](err error) (T, bool) {
+	var target T
+	ok := errors.As(err, &target)
+	return target, ok
+}
+
+func is[T error](err error) bool {
+	_, ok := asType[T](err)
+	return ok
+}

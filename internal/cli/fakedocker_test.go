@@ -1,0 +1,527 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+)
+
+// The fake docker is an engine in a directory, $FAKE_DOCKER_DIR: containers,
+// networks and volumes are files there, so that a test sees what is left. It
+// appends each argument vector to "log" as a line of JSON. What it was not
+// taught goes to "unexpected", which fails the test.
+//
+//	FAKE_DOCKER_IMAGES  images that are present, separated by spaces
+//	FAKE_DOCKER_FAIL    a line "WORD...: MESSAGE" makes each command fail whose
+//	                    first word is the first WORD and that holds the others
+//	FAKE_DOCKER_EXIT    exit code of the agent, or of the command of an exec
+//	FAKE_DOCKER_LOGS    what containers wrote to standard error
+//	FAKE_DOCKER_BLOCK   "WORD..." as above: the command says Ready by opening
+//	                    the fifo "ready" and then waits for a signal, or for its
+//	                    container to be removed
+type fakeDocker struct {
+	dir  string
+	argv []string
+}
+
+// exitUnexpected is the exit code for a command that the fake does not know.
+const exitUnexpected = 99
+
+func fakeDockerMain() {
+	f := fakeDocker{dir: os.Getenv("FAKE_DOCKER_DIR"), argv: os.Args[1:]}
+	if f.dir == "" {
+		fmt.Fprintln(os.Stderr, "fake docker: FAKE_DOCKER_DIR is not set")
+		os.Exit(exitUnexpected)
+	}
+	f.record()
+	os.Exit(f.run())
+}
+
+func (f fakeDocker) record() {
+	line, err := json.Marshal(f.argv)
+	f.check(err)
+	log, err := os.OpenFile(filepath.Join(f.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f.check(err)
+	_, err = log.Write(append(line, '\n')) // one write: lines of several processes do not mix
+	f.check(err)
+	f.check(log.Close())
+}
+
+func (f fakeDocker) check(err error) {
+	if err != nil {
+		f.unexpected(err.Error())
+	}
+}
+
+// unexpected fails the test.
+func (f fakeDocker) unexpected(why string) {
+	text := fmt.Sprintf("fake docker: %s: %q\n", why, f.argv)
+	fmt.Fprint(os.Stderr, text)
+	file, err := os.OpenFile(filepath.Join(f.dir, "unexpected"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, _ = file.WriteString(text) // standard error has it too
+	}
+	os.Exit(exitUnexpected)
+}
+
+func (f fakeDocker) run() int {
+	if msg, fails := f.scripted("FAKE_DOCKER_FAIL"); fails {
+		fmt.Fprintln(os.Stderr, msg)
+		if f.argv[0] == "run" {
+			return 125
+		}
+		return 1
+	}
+	switch f.verb() {
+	case "info":
+		f.parse(1, "--format=")
+		fmt.Println(`{"ServerVersion":"99","OperatingSystem":"Fake","OSType":"linux","Architecture":"x86_64","SecurityOptions":["name=seccomp,profile=builtin"]}`)
+		return 0
+	case "run":
+		return f.runContainer()
+	case "exec":
+		return f.exec()
+	case "rm":
+		return f.remove(f.parse(1, "--force", "--volumes").args)
+	case "pull":
+		f.add("images", f.parse(1).one(f), nil)
+		return 0
+	case "image inspect":
+		return f.answer(f.imagePresent(f.parse(2, "--format=").one(f)), "sha256:0")
+	case "network create":
+		p := f.parse(2, "--driver=", "--label=")
+		f.add("networks", p.one(f), labels(p.opts["--label"]))
+		return 0
+	case "network rm":
+		return f.delete("networks", f.parse(2).one(f))
+	case "network inspect":
+		return f.inspectNetwork(f.parse(2, "--format="))
+	case "network ls":
+		return f.list("networks", f.parse(2, "--no-trunc", "--filter=", "--format="))
+	case "container ls":
+		return f.list("containers", f.parse(2, "--all", "--no-trunc", "--filter=", "--format="))
+	case "container inspect":
+		return f.inspectContainer(f.parse(2, "--format="))
+	case "container logs":
+		if !f.has("containers", f.parse(2, "--tail=").one(f)) {
+			return 1
+		}
+		fmt.Fprint(os.Stderr, os.Getenv("FAKE_DOCKER_LOGS"))
+		return 0
+	case "volume ls":
+		f.parse(2, "--format=")
+		for _, name := range f.names("volumes") {
+			fmt.Println(name)
+		}
+		return 0
+	case "volume rm":
+		return f.delete("volumes", f.parse(2).one(f))
+	}
+	f.unexpected("unknown command")
+	return exitUnexpected
+}
+
+func (f fakeDocker) verb() string {
+	if len(f.argv) > 1 && slices.Contains([]string{"image", "network", "container", "volume"}, f.argv[0]) {
+		return f.argv[0] + " " + f.argv[1]
+	}
+	if len(f.argv) == 0 {
+		return ""
+	}
+	return f.argv[0]
+}
+
+// scripted looks for the line of the variable that matches the command.
+func (f fakeDocker) scripted(variable string) (message string, found bool) {
+	for line := range strings.Lines(os.Getenv(variable)) {
+		pattern, message, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		words := strings.Fields(pattern)
+		if len(words) == 0 || f.argv[0] != words[0] {
+			continue
+		}
+		all := strings.Join(f.argv[1:], " ")
+		if !slices.ContainsFunc(words[1:], func(w string) bool { return !strings.Contains(all, w) }) {
+			return message, true
+		}
+	}
+	return "", false
+}
+
+// parsed is a command line: option name -> values, and what follows.
+type parsed struct {
+	opts map[string][]string
+	args []string
+}
+
+func (p parsed) one(f fakeDocker) string {
+	if len(p.args) != 1 {
+		f.unexpected("wants one argument")
+	}
+	return p.args[0]
+}
+
+func (p parsed) opt(name string) string {
+	if v := p.opts[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// parse splits the words after the first skip as docker does. An option with
+// "=" at its end takes the next word. Options that are not in known are
+// unexpected.
+func (f fakeDocker) parse(skip int, known ...string) parsed {
+	p := parsed{opts: map[string][]string{}}
+	words := f.argv[skip:]
+	for len(words) > 0 {
+		w := words[0]
+		switch {
+		case w == "--":
+			p.args = words[1:]
+			return p
+		case !strings.HasPrefix(w, "-"):
+			p.args = words
+			return p
+		case slices.Contains(known, w):
+			p.opts[w] = append(p.opts[w], "")
+			words = words[1:]
+		case slices.Contains(known, w+"=") && len(words) > 1:
+			p.opts[w] = append(p.opts[w], words[1])
+			words = words[2:]
+		default:
+			f.unexpected("unknown option " + w)
+		}
+	}
+	return p
+}
+
+// object is a container or a network.
+type object struct {
+	Labels map[string]string
+	PID    int // of the docker that runs in the foreground; 0: none
+}
+
+func labels(words []string) map[string]string {
+	l := map[string]string{}
+	for _, w := range words {
+		k, v, _ := strings.Cut(w, "=")
+		l[k] = v
+	}
+	return l
+}
+
+func (f fakeDocker) path(kind, name string) string {
+	return filepath.Join(f.dir, kind, strings.ReplaceAll(name, "/", "%"))
+}
+
+func (f fakeDocker) add(kind, name string, l map[string]string) {
+	f.check(os.MkdirAll(filepath.Join(f.dir, kind), 0o700))
+	if kind != "images" && f.has(kind, name) {
+		f.unexpected("exists already")
+	}
+	f.put(kind, name, object{Labels: l})
+}
+
+func (f fakeDocker) put(kind, name string, o object) {
+	data, err := json.Marshal(o)
+	f.check(err)
+	temp := filepath.Join(f.dir, "."+filepath.Base(f.path(kind, name)))
+	f.check(os.WriteFile(temp, data, 0o600))
+	f.check(os.Rename(temp, f.path(kind, name)))
+}
+
+func (f fakeDocker) get(kind, name string) (object, bool) {
+	data, err := os.ReadFile(f.path(kind, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return object{}, false
+	}
+	f.check(err)
+	var o object
+	f.check(json.Unmarshal(data, &o))
+	return o, true
+}
+
+func (f fakeDocker) has(kind, name string) bool {
+	_, ok := f.get(kind, name)
+	return ok
+}
+
+func (f fakeDocker) names(kind string) []string {
+	entries, err := os.ReadDir(filepath.Join(f.dir, kind))
+	if !errors.Is(err, fs.ErrNotExist) {
+		f.check(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func (f fakeDocker) answer(found bool, text string) int {
+	if !found {
+		fmt.Fprintln(os.Stderr, "Error: no such object")
+		return 1
+	}
+	fmt.Println(text)
+	return 0
+}
+
+func (f fakeDocker) delete(kind, name string) int {
+	found := f.has(kind, name)
+	if found {
+		f.check(os.Remove(f.path(kind, name)))
+	}
+	return f.answer(found, name)
+}
+
+// remove ends and removes containers. As docker does, it removes those that are
+// there and fails when one was not.
+func (f fakeDocker) remove(names []string) int {
+	code := 0
+	for _, name := range names {
+		if o, _ := f.get("containers", name); o.PID != 0 {
+			_ = syscall.Kill(o.PID, syscall.SIGUSR1) // ended meanwhile
+		}
+		code = max(code, f.delete("containers", name))
+	}
+	return code
+}
+
+func (f fakeDocker) imagePresent(ref string) bool {
+	return slices.Contains(strings.Fields(os.Getenv("FAKE_DOCKER_IMAGES")), ref) || f.has("images", ref)
+}
+
+func (f fakeDocker) inspectNetwork(p parsed) int {
+	name := p.one(f)
+	o, found := f.get("networks", name)
+	switch p.opt("--format") {
+	case "{{.Id}}":
+		return f.answer(found, "id-of-"+name)
+	case "{{json .IPAM.Config}}":
+		return f.answer(name == "bridge", `[{"Subnet":"127.0.0.0/8","Gateway":"127.0.0.1"}]`)
+	case "{{json .Labels}}":
+		return f.answer(found, jsonOf(o.Labels))
+	}
+	f.unexpected("unknown format")
+	return exitUnexpected
+}
+
+func (f fakeDocker) inspectContainer(p parsed) int {
+	o, found := f.get("containers", p.one(f))
+	switch p.opt("--format") {
+	case "{{.State.Running}}":
+		return f.answer(found, "true")
+	case "{{json .Config.Labels}}":
+		return f.answer(found, jsonOf(o.Labels))
+	}
+	f.unexpected("unknown format")
+	return exitUnexpected
+}
+
+func jsonOf(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // maps of strings always marshal
+	}
+	return string(data)
+}
+
+func (f fakeDocker) list(kind string, p parsed) int {
+	if p.opt("--format") != "{{.ID}}" {
+		f.unexpected("unknown format")
+	}
+	want, ok := strings.CutPrefix(p.opt("--filter"), "label=")
+	if !ok || len(p.args) > 0 {
+		f.unexpected("unknown filter")
+	}
+	key, value, hasValue := strings.Cut(want, "=")
+	for _, name := range f.names(kind) {
+		o, _ := f.get(kind, name)
+		if v, ok := o.Labels[key]; ok && (!hasValue || v == value) {
+			fmt.Println(name)
+		}
+	}
+	return 0
+}
+
+var runOptions = []string{
+	"--detach", "--rm", "--interactive", "--tty", "--init", "--pull=never", "--name=", "--hostname=", "--network=", "--add-host=", "--label=",
+	"--user=", "--cap-drop=", "--cap-add=", "--security-opt=", "--pids-limit=", "--log-driver=", "--mount=", "--env=", "--workdir=", "--entrypoint=",
+}
+
+func (f fakeDocker) runContainer() int {
+	p := f.parse(1, runOptions...)
+	name := p.opt("--name")
+	if len(p.args) == 0 || name == "" {
+		f.unexpected("wants an image and a name")
+	}
+	if !f.imagePresent(p.args[0]) {
+		fmt.Fprintln(os.Stderr, "docker: no such image: "+p.args[0])
+		return 125
+	}
+	if net := p.opt("--network"); !f.has("networks", net) {
+		fmt.Fprintln(os.Stderr, "docker: network "+net+" not found")
+		return 125
+	}
+	f.add("containers", name, labels(p.opts["--label"]))
+	if _, detached := p.opts["--detach"]; detached {
+		f.block(name)
+		fmt.Println("id-of-" + name)
+		return 0
+	}
+	f.writeEnv(p.opts["--env"])
+	code := f.block(name)
+	if code == 0 {
+		code = scriptedExit(f)
+	}
+	if _, remove := p.opts["--rm"]; remove && f.has("containers", name) {
+		f.delete("containers", name)
+	}
+	return code
+}
+
+// writeEnv writes what a container gets for the variables that the vector has
+// by name only.
+func (f fakeDocker) writeEnv(env []string) {
+	var b strings.Builder
+	for _, e := range env {
+		if strings.Contains(e, "=") {
+			continue
+		}
+		v, ok := os.LookupEnv(e)
+		if !ok {
+			f.unexpected("variable " + e + " is not set")
+		}
+		b.WriteString(e + "=" + v + "\n")
+	}
+	f.check(os.WriteFile(filepath.Join(f.dir, "env"), []byte(b.String()), 0o600))
+}
+
+func scriptedExit(f fakeDocker) int {
+	v := os.Getenv("FAKE_DOCKER_EXIT")
+	if v == "" {
+		return 0
+	}
+	var code int
+	_, err := fmt.Sscan(v, &code)
+	f.check(err)
+	return code
+}
+
+// block waits where FAKE_DOCKER_BLOCK says so, and returns the exit code of a
+// program that the signal ended; 0: it does not block.
+func (f fakeDocker) block(container string) int {
+	if _, blocks := f.scripted("FAKE_DOCKER_BLOCK"); !blocks {
+		return 0
+	}
+	ch := make(chan os.Signal, 8)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+	o, _ := f.get("containers", container)
+	o.PID = os.Getpid()
+	f.put("containers", container, o)
+	fifo, err := os.OpenFile(filepath.Join(f.dir, "ready"), os.O_WRONLY, 0)
+	f.check(err)
+	_, err = fifo.WriteString("Ready\n")
+	f.check(err)
+	f.check(fifo.Close())
+	for s := range ch {
+		if s == syscall.SIGUSR1 {
+			return 137 // the container was removed
+		}
+		if os.Getenv("FAKE_DOCKER_STUBBORN") == "" {
+			return 128 + int(s.(syscall.Signal))
+		}
+	}
+	return 0
+}
+
+func (f fakeDocker) exec() int {
+	p := f.parse(1, "--interactive", "--tty", "--user=", "--env=")
+	if len(p.args) < 3 || p.args[1] != "/opt/aifo/bin/aifo-shim" {
+		f.unexpected("not a command of the shim")
+	}
+	container, args := p.args[0], p.args[2:]
+	if !f.has("containers", container) {
+		fmt.Fprintln(os.Stderr, "Error response from daemon: No such container: "+container)
+		return 1
+	}
+	switch args[0] {
+	case "ready":
+		return f.block(container)
+	case "run":
+		if code := f.block(container); code != 0 {
+			return code
+		}
+		return scriptedExit(f)
+	case "signal", "end":
+		name := "INT"
+		if i := slices.Index(args, "--signal"); i >= 0 {
+			name = args[i+1]
+		}
+		sig := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT}[name]
+		if o, _ := f.get("containers", container); o.PID != 0 && sig != 0 {
+			_ = syscall.Kill(o.PID, sig) // ended meanwhile
+		}
+		return 0
+	}
+	f.unexpected("unknown command of the shim")
+	return exitUnexpected
+}
+
+// dockerlogMain prints the log as commands for a person: with "changes" only
+// those that change something, as a dry run shows them; with "sorted" in the
+// order of the alphabet, for commands that run side by side; with "verbs" only
+// the first words.
+func dockerlogMain() {
+	data, err := os.ReadFile(filepath.Join(os.Getenv("FAKE_DOCKER_DIR"), "log"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		var argv []string
+		if err := json.Unmarshal([]byte(line), &argv); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		if slices.Contains(os.Args, "changes") && !changes(argv) {
+			continue
+		}
+		text := "docker " + dockerargs.Quote(argv)
+		if slices.Contains(os.Args, "verbs") {
+			text = strings.Join(argv[:min(2, len(argv))], " ")
+		}
+		lines = append(lines, text)
+	}
+	if slices.Contains(os.Args, "sorted") {
+		slices.Sort(lines)
+	}
+	for _, line := range lines {
+		fmt.Println(line)
+	}
+}
+
+func changes(argv []string) bool {
+	helper := func(w string) bool { return slices.Contains([]string{"ready", "which", "signal", "end"}, w) }
+	switch argv[0] {
+	case "run", "rm", "pull":
+		return true
+	case "network", "volume":
+		return argv[1] == "create" || argv[1] == "rm"
+	case "exec":
+		i := slices.Index(argv, "/opt/aifo/bin/aifo-shim")
+		return i < 0 || !helper(argv[i+1])
+	}
+	return false
+}

@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/imageref"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
+)
+
+// flags are the global flags, as given.
+type flags struct {
+	toolchains toolchain.Flags
+	noCache    bool
+	unixSocket bool
+	bootstrap  []string
+
+	image     string
+	flavor    string
+	network   string
+	workspace string
+
+	nonInteractive bool
+	quiet          bool
+	verbose        bool
+	dryRun         bool
+	color          string
+}
+
+func (f *flags) register(root *cobra.Command) {
+	fs := root.PersistentFlags()
+	// Arrays, not slices: a value may hold a comma.
+	fs.StringArrayVar(&f.toolchains.Toolchain, "toolchain", nil, "attach the toolchain `KIND[@VERSION][=IMAGE]`; repeatable")
+	fs.StringArrayVar(&f.toolchains.Spec, "toolchain-spec", nil, "attach the toolchain `KIND[@VERSION]`; repeatable")
+	fs.StringArrayVar(&f.toolchains.Image, "toolchain-image", nil, "use IMAGE for a toolchain: `KIND=IMAGE`; repeatable")
+	fs.BoolVar(&f.noCache, "no-toolchain-cache", false, "do not use the cache volumes")
+	fs.BoolVar(&f.unixSocket, "toolchain-unix-socket", false, "reach the toolchains by a unix socket instead of TCP (Linux)")
+	fs.StringArrayVar(&f.bootstrap, "toolchain-bootstrap", nil, "complete a sidecar first: `typescript=global`")
+	fs.StringVar(&f.image, "image", "", "use `IMAGE` for the agent")
+	fs.StringVar(&f.flavor, "flavor", "", "flavour of the agent's image: `full|slim`")
+	fs.StringVar(&f.network, "docker-network", "", "join the network `NAME` instead of one of the session's own")
+	fs.StringVar(&f.workspace, "workspace", "", "mount `DIR` as /workspace (default: the repository around the working directory)")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print the docker commands instead of running them")
+	fs.BoolVar(&f.nonInteractive, "non-interactive", false, "never ask a question")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print no notices")
+	fs.BoolVar(&f.verbose, "verbose", false, "print what is done and why")
+	fs.StringVar(&f.color, "color", "", "colour messages: `auto|always|never`")
+	registerCompletions(root)
+}
+
+func registerCompletions(root *cobra.Command) {
+	fixed := func(values ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	}
+	for name, complete := range map[string]cobra.CompletionFunc{
+		"toolchain":           fixed(toolchain.Names()...),
+		"toolchain-spec":      fixed(toolchain.Names()...),
+		"toolchain-image":     cobra.NoFileCompletions,
+		"toolchain-bootstrap": fixed(bootstrapTypeScript),
+		"flavor":              fixed("full", "slim"),
+		"color":               fixed(string(ui.Auto), string(ui.Always), string(ui.Never)),
+		"image":               cobra.NoFileCompletions,
+		"docker-network":      cobra.NoFileCompletions,
+		"workspace": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+	} {
+		if err := root.RegisterFlagCompletionFunc(name, complete); err != nil {
+			panic(err) // the flag is registered a few lines above
+		}
+	}
+}
+
+const bootstrapTypeScript = "typescript=global"
+
+// options checks the flags, together with the variables that stand for them,
+// and turns them into the plan's options. Every error is the user's to mend.
+func (f *flags) options(env hostfacts.Env, goos string) (plan.Options, error) {
+	selections, err := toolchain.Select(f.toolchains)
+	if err != nil {
+		return plan.Options{}, err
+	}
+	o := plan.Options{
+		Toolchains: withEnv(selections, env),
+		NoCache:    f.noCache,
+		UnixSocket: f.unixSocket || env.Get("AIFO_TOOLEEXEC_USE_UNIX") == "1",
+		Image:      f.image,
+		Network:    firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
+	}
+	if o.GlobalTypeScript, err = parseBootstrap(f.bootstrap); err != nil {
+		return plan.Options{}, err
+	}
+	if o.Slim, err = parseFlavor(firstNonEmpty(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))); err != nil {
+		return plan.Options{}, err
+	}
+	return o, checkOptions(o, env, goos)
+}
+
+func checkOptions(o plan.Options, env hostfacts.Env, goos string) error {
+	if o.UnixSocket && goos != "linux" {
+		return errors.New("--toolchain-unix-socket works on Linux only, where containers share the host's kernel; leave it out to use TCP")
+	}
+	for _, image := range []string{o.Image, env.Get("AIFO_CODER_IMAGE")} {
+		if image != "" {
+			if err := imageref.Check(image); err != nil {
+				return fmt.Errorf("the agent's image: %w", err)
+			}
+		}
+	}
+	for _, s := range o.Toolchains {
+		if s.Image != "" {
+			if err := imageref.Check(s.Image); err != nil {
+				return fmt.Errorf("the image of the toolchain %s: %w", s.Kind.Name, err)
+			}
+		}
+	}
+	return checkNetwork(o.Network)
+}
+
+// withEnv fills versions and images that the command line leaves open from
+// AIFO_<KIND>_TOOLCHAIN_VERSION and _IMAGE.
+func withEnv(selections []toolchain.Selection, env hostfacts.Env) []toolchain.Selection {
+	for i, s := range selections {
+		name := strings.ToUpper(strings.TrimPrefix(s.Kind.Name, "c-"))
+		if s.Version == "" && s.Image == "" {
+			selections[i].Version = env.Get("AIFO_" + name + "_TOOLCHAIN_VERSION")
+			selections[i].Image = env.Get("AIFO_" + name + "_TOOLCHAIN_IMAGE")
+		}
+	}
+	return selections
+}
+
+func parseBootstrap(values []string) (globalTypeScript bool, err error) {
+	for _, v := range values {
+		if v != bootstrapTypeScript && v != "ts=global" {
+			return false, fmt.Errorf("--toolchain-bootstrap %q: the one bootstrap is %s", v, bootstrapTypeScript)
+		}
+		globalTypeScript = true
+	}
+	return globalTypeScript, nil
+}
+
+func parseFlavor(v string) (slim bool, err error) {
+	switch v {
+	case "", "full":
+		return false, nil
+	case "slim":
+		return true, nil
+	}
+	return false, fmt.Errorf("%q is not a flavour; flavours are full, slim", v)
+}
+
+var networkRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
+// checkNetwork refuses names that would take the isolation away: "host" and
+// "container:NAME" are somebody else's network namespace.
+func checkNetwork(name string) error {
+	switch {
+	case name == "":
+		return nil
+	case name == "host", name == "none", !networkRE.MatchString(name):
+		return fmt.Errorf("--docker-network %q: takes the name of a user-defined network", name)
+	}
+	return nil
+}
+
+// suggestFlag names the nearest flag when one is unknown.
+func suggestFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	asked := unknown.GetSpecifiedName()
+	if near := nearest(asked, flagNames(cmd)); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+}
+
+func flagNames(cmd *cobra.Command) []string {
+	var names []string
+	add := func(f *pflag.Flag) { names = append(names, f.Name) }
+	cmd.Flags().VisitAll(add)
+	cmd.InheritedFlags().VisitAll(add)
+	return names
+}
+
+// nearest returns the candidate that asked most likely is a slip of, or "".
+func nearest(asked string, candidates []string) string {
+	if len(candidates) == 0 {
+		return ""
+	}
+	near := slices.MinFunc(candidates, func(a, b string) int {
+		return levenshtein.Distance(asked, a, nil) - levenshtein.Distance(asked, b, nil)
+	})
+	if levenshtein.Distance(asked, near, nil) > 2+len(asked)/5 {
+		return ""
+	}
+	return near
+}

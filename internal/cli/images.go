@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+// imageRow is one line of the images command.
+type imageRow struct {
+	Type    string `json:"type"` // "agent" or "toolchain"
+	Name    string `json:"name"`
+	Image   string `json:"image"`
+	Present bool   `json:"present"`
+}
+
+func (a *app) imagesCmd() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "images",
+		Short: "Show which image each agent and toolchain uses, and whether it is present",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := a.imageRows(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return writeImages(a.streams.Out, rows, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	return cmd
+}
+
+// imageRows resolves the image of every agent and toolchain as a run with the
+// same flags would.
+func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
+	chosen, err := a.flags.options(a.env, runtime.GOOS)
+	if err != nil {
+		return nil, &UsageError{Err: err}
+	}
+	selections := completed(chosen.Toolchains, a.env)
+	refs := plan.Images(plan.Options{Toolchains: selections}, a.env)
+	for _, ag := range agent.All() {
+		refs = append(refs, plan.AgentImage(ag, chosen, a.env))
+	}
+	var f hostfacts.Facts
+	if err := f.ReadEngine(ctx, a.docker(), refs); err != nil {
+		return nil, err
+	}
+	var rows []imageRow
+	for _, ag := range agent.All() {
+		ref := plan.AgentImage(ag, chosen, a.env)
+		rows = append(rows, imageRow{Type: "agent", Name: ag.Name, Image: ref, Present: f.Present(ref)})
+	}
+	for _, s := range selections {
+		ref := s.Resolve(f.Present)
+		rows = append(rows, imageRow{Type: "toolchain", Name: s.Kind.Name, Image: ref, Present: f.Present(ref)})
+	}
+	return rows, nil
+}
+
+// completed adds the kinds that were not selected, in their default form.
+func completed(chosen []toolchain.Selection, env hostfacts.Env) []toolchain.Selection {
+	var list []toolchain.Selection
+	for _, k := range toolchain.Kinds() {
+		s := toolchain.Selection{Kind: k}
+		for _, c := range chosen {
+			if c.Kind.Name == k.Name {
+				s = c
+			}
+		}
+		list = append(list, s)
+	}
+	return withEnv(list, env)
+}
+
+func writeImages(w io.Writer, rows []imageRow, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(rows)
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "TYPE\tNAME\tIMAGE\tPRESENT")
+	for _, r := range rows {
+		present := "no"
+		if r.Present {
+			present = "yes"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Type, r.Name, r.Image, present)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"regexp"
+	"runtime"
+	"strconv"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/session"
+	"github.com/aifo-coder/aifo-coder/shims"
+)
+
+// run carries out, or shows, the session of the options: flags and
+// environment, then the facts, then the plan, then the act.
+func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error {
+	o, err := a.flags.options(a.env, runtime.GOOS)
+	if err == nil {
+		err = complete(&o)
+	}
+	if err != nil {
+		return &UsageError{Err: err}
+	}
+	id, err := sessionID(a.env)
+	if err != nil {
+		return err
+	}
+	f, err := a.facts(ctx, o)
+	if err != nil {
+		return err
+	}
+	p := plan.Build(o, f, id)
+	a.explain(p, f)
+	if a.flags.dryRun {
+		return a.show(p)
+	}
+	return a.act(ctx, p, f)
+}
+
+// facts takes the snapshot of the host. A dry run goes on without an engine.
+func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error) {
+	f, err := hostfacts.Host(ctx, a.flags.workspace)
+	if err != nil {
+		return f, err
+	}
+	err = f.ReadEngine(ctx, a.docker(), plan.Images(o, f.Env))
+	if err != nil && !a.flags.dryRun {
+		return f, err
+	}
+	arch := runtime.GOARCH
+	if f.Engine == nil {
+		a.printer.Warn("no engine answers; images are shown as if none were present")
+	} else {
+		arch = f.Engine.GOARCH()
+	}
+	if o.UnixSocket && f.Engine != nil && f.Engine.Desktop() {
+		return f, &UsageError{Err: errors.New("--toolchain-unix-socket needs an engine on this host's kernel; Docker Desktop runs in a virtual machine; leave it out to use TCP")}
+	}
+	f.ShimDir, err = shims.Path(f.CacheDir, arch)
+	return f, err
+}
+
+func (a *app) docker() docker.Client {
+	c := docker.Client{}
+	if a.flags.verbose && !a.flags.dryRun {
+		c.Trace = func(argv []string) { a.printer.Notice("running: " + dockerargs.Quote(argv)) }
+	}
+	return c
+}
+
+// explain says what was chosen.
+func (a *app) explain(p plan.Plan, f hostfacts.Facts) {
+	if !a.flags.verbose {
+		return
+	}
+	a.printer.Notice(fmt.Sprintf("workspace: %s", f.Workspace))
+	if p.Agent != nil {
+		a.printer.Notice(fmt.Sprintf("agent image: %s", p.Agent.Image))
+	}
+	for _, s := range p.Sidecars {
+		a.printer.Notice(fmt.Sprintf("toolchain %s: %s", s.Kind, s.Image))
+	}
+	if a.flags.dryRun {
+		a.printer.Notice("dry run: docker is not executed")
+	}
+}
+
+// show prints the commands of the plan.
+func (a *app) show(p plan.Plan) error {
+	for _, m := range p.Missing {
+		a.printer.Warn(fmt.Sprintf("image %s is not on this machine; build it with: make %s", m.Ref, m.Target))
+	}
+	for _, argv := range p.Commands() {
+		if _, err := fmt.Fprintln(a.streams.Out, dockerargs.Quote(argv)); err != nil {
+			return fmt.Errorf("print the commands: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *app) act(ctx context.Context, p plan.Plan, f hostfacts.Facts) error {
+	s := &session.Session{
+		Plan: p, Facts: f, Docker: a.docker(), Streams: a.streams, Log: a.log,
+		Notice: a.printer.Notice,
+		Lock:   p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
+	}
+	code, err := s.Run(ctx)
+	if err != nil {
+		return &sessionError{err: err}
+	}
+	a.code = code
+	return nil
+}
+
+// envSessionID names the session from outside, as fork mode does for its panes.
+const envSessionID = "AIFO_CODER_FORK_SESSION"
+
+var sessionIDRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,23}$`)
+
+// sessionID returns the id for a new session: 8 characters of base 36.
+func sessionID(env hostfacts.Env) (string, error) {
+	if id := env.Get(envSessionID); id != "" {
+		if !sessionIDRE.MatchString(id) {
+			return "", &UsageError{Err: fmt.Errorf("%s=%q: takes up to 24 lower-case letters, digits and hyphens", envSessionID, id)}
+		}
+		return id, nil
+	}
+	const length, base = 8, 36
+	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(base), big.NewInt(length), nil))
+	if err != nil {
+		return "", fmt.Errorf("make a session id: %w", err)
+	}
+	return fmt.Sprintf("%0*s", length, strconv.FormatInt(n.Int64(), base)), nil
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+func (a *app) toolchainCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "toolchain KIND[@VERSION][=IMAGE] [flags] -- COMMAND [ARG...]",
+		Short: "Run one command in a toolchain's sidecar, without an agent",
+		Example: `  aifo-coder toolchain rust -- cargo --version
+  aifo-coder toolchain node@20 -- npx --version`,
+		GroupID:           groupToolchains,
+		ValidArgsFunction: cobra.FixedCompletions(toolchain.Names(), cobra.ShellCompDirectiveNoFileComp),
+		Args:              toolchainArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.run(cmd.Context(), func(o *plan.Options) error {
+				s, err := toolchain.ParseOne(args[0])
+				if err != nil {
+					return err
+				}
+				return addDirect(o, s, args[1:], a)
+			})
+		},
+	}
+}
+
+// toolchainArgs wants exactly the kind before "--", and a command after it.
+func toolchainArgs(cmd *cobra.Command, args []string) error {
+	dash := cmd.ArgsLenAtDash()
+	switch {
+	case len(args) == 0 || dash == 0:
+		return errors.New("name a toolchain: aifo-coder toolchain KIND -- COMMAND")
+	case dash > 1, dash < 0 && len(args) > 1:
+		return errors.New(`put "--" between the toolchain and the command: aifo-coder toolchain KIND -- COMMAND`)
+	case len(args) == 1:
+		return errNothingToRun
+	}
+	return nil
+}
+
+// addDirect makes the options those of one command in one sidecar. A version
+// or an image of the same kind may come from the global flags.
+func addDirect(o *plan.Options, s toolchain.Selection, command []string, a *app) error {
+	f := a.flags.toolchains
+	f.Toolchain = append([]string{s.Spec()}, f.Toolchain...)
+	selections, err := toolchain.Select(f)
+	if err != nil {
+		return err
+	}
+	if len(selections) > 1 {
+		return errors.New("the toolchain command runs in one sidecar; leave --toolchain out")
+	}
+	o.Toolchains, o.Args = withEnv(selections, a.env), command
+	return nil
+}

@@ -1,0 +1,82 @@
+// Package ui writes to people: one line each on standard error, with the
+// program's name in front, coloured where that is wanted. Results for scripts do
+// not pass through it.
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Mode says when to colour.
+type Mode string
+
+// The values of --color.
+const (
+	Auto   Mode = "auto"
+	Always Mode = "always"
+	Never  Mode = "never"
+)
+
+// ParseMode returns the mode that s names, as --color and AIFO_CODER_COLOR take it.
+func ParseMode(s string) (Mode, error) {
+	switch strings.ToLower(s) {
+	case "", "auto":
+		return Auto, nil
+	case "always", "on", "true", "yes":
+		return Always, nil
+	case "never", "off", "false", "no":
+		return Never, nil
+	}
+	return "", fmt.Errorf("%q is not a colour mode; modes are auto, always, never", s)
+}
+
+// Colored decides whether to colour: NO_COLOR (no-color.org) wins over the
+// mode, and auto colours a terminal.
+func Colored(m Mode, noColor string, tty bool) bool {
+	if noColor != "" {
+		return false
+	}
+	return m == Always || m == Auto && tty
+}
+
+// Printer writes messages.
+type Printer struct {
+	W     io.Writer
+	Color bool
+	Quiet bool // drops notices
+}
+
+const (
+	red    = "\x1b[1;31m"
+	yellow = "\x1b[33m"
+	cyan   = "\x1b[1;36m"
+	reset  = "\x1b[0m"
+)
+
+// Error says why the program failed, with a hint on a line of its own.
+func (p Printer) Error(err error, hint string) {
+	p.line(red, err.Error())
+	if hint != "" {
+		p.line("", hint)
+	}
+}
+
+// Warn says what the user should know although the program goes on.
+func (p Printer) Warn(msg string) { p.line(yellow, msg) }
+
+// Notice says what is going on.
+func (p Printer) Notice(msg string) {
+	if !p.Quiet {
+		p.line(cyan, msg)
+	}
+}
+
+func (p Printer) line(color, msg string) {
+	prefix := "aifo-coder:"
+	if p.Color && color != "" {
+		prefix = color + prefix + reset
+	}
+	_, _ = fmt.Fprintln(p.W, prefix, msg) // there is nobody left to tell
+}
