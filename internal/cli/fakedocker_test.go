@@ -279,9 +279,16 @@ func (f fakeDocker) answer(found bool, text string) int {
 func (f fakeDocker) delete(kind, name string) int {
 	found := f.has(kind, name)
 	if found {
-		f.check(os.Remove(f.path(kind, name)))
+		f.unlink(kind, name)
 	}
 	return f.answer(found, name)
+}
+
+// unlink removes what another command may remove at the same time.
+func (f fakeDocker) unlink(kind, name string) {
+	if err := os.Remove(f.path(kind, name)); !errors.Is(err, fs.ErrNotExist) {
+		f.check(err)
+	}
 }
 
 // remove ends and removes containers. As docker does, it removes those that are
@@ -385,7 +392,7 @@ func (f fakeDocker) runContainer() int {
 		code = scriptedExit(f)
 	}
 	if _, remove := p.opts["--rm"]; remove && f.has("containers", name) {
-		f.delete("containers", name)
+		f.unlink("containers", name)
 	}
 	return code
 }

@@ -86,7 +86,7 @@ type child struct {
 func start(t *testing.T, verb, path string) *child {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), envChild+"="+verb+":"+path)
+	cmd.Env = append(os.Environ(), envChild+"="+verb+":"+path, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

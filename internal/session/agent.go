@@ -31,6 +31,9 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 	if s.Plan.Proxy != nil {
 		sc := s.startSidecars(w)
 		proxyEnv, err := s.startProxy(w.starting, sc)
+		if cause := context.Cause(w.starting); cause != nil {
+			return 0, cause // a signal or a sidecar, which is why the proxy could not start
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -60,7 +63,7 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	if !errors.As(err, &exit) {
 		return 0, err
 	}
-	if exit.Code >= firstUncertain {
+	if exit.Code >= firstUncertain || running.Err() != nil {
 		return exit.Code, s.removeAgent(context.WithoutCancel(running))
 	}
 	return exit.Code, nil

@@ -72,14 +72,15 @@ func (w *signalWatch) handle(s os.Signal) {
 		w.abort(cause)
 		return
 	}
+	if w.seen > 1 {
+		w.end(cause)
+		return
+	}
 	select {
 	case w.forward <- s:
 	default: // nobody listens any more
 	}
-	switch {
-	case w.seen > 1:
-		w.end(cause)
-	case s != syscall.SIGINT:
+	if s != syscall.SIGINT {
 		time.AfterFunc(stopGrace, func() { w.end(cause) })
 	}
 }

@@ -1,0 +1,167 @@
+package docker_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
+)
+
+var info = []string{"info", "--format", "{{json .}}"}
+
+func TestInfo(t *testing.T) {
+	fake(t, answer{Argv: info, Out: `{"ServerVersion":"29.1","OperatingSystem":"Docker Desktop","OSType":"linux","Architecture":"aarch64","SecurityOptions":["name=seccomp,profile=builtin","name=rootless"],"Unknown":[1]}`})
+	got, err := docker.Client{}.Info(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, docker.Info{
+		ServerVersion: "29.1", OperatingSystem: "Docker Desktop", OSType: "linux", Architecture: "aarch64",
+		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"},
+	}, got)
+	require.True(t, got.Rootless())
+	require.True(t, got.Desktop())
+	require.Equal(t, "arm64", got.GOARCH())
+}
+
+func TestInfoPredicates(t *testing.T) {
+	for _, tt := range []struct {
+		info              docker.Info
+		rootless, desktop bool
+		arch              string
+	}{
+		{docker.Info{Architecture: "x86_64", OperatingSystem: "Debian GNU/Linux 12"}, false, false, "amd64"},
+		{docker.Info{Architecture: "arm64", SecurityOptions: []string{"name=rootless,x=y"}}, true, false, "arm64"},
+		{docker.Info{SecurityOptions: []string{"name=rootlesskit", "rootless", "name=seccomp,profile=rootless"}}, false, false, "amd64"},
+		{docker.Info{OperatingSystem: "docker desktop"}, false, false, "amd64"},
+	} {
+		require.Equal(t, tt.rootless, tt.info.Rootless(), "%+v", tt.info)
+		require.Equal(t, tt.desktop, tt.info.Desktop(), "%+v", tt.info)
+		require.Equal(t, tt.arch, tt.info.GOARCH(), "%+v", tt.info)
+	}
+}
+
+func TestNoEngine(t *testing.T) {
+	for name, a := range map[string]answer{
+		"exit 1":                 {Err: "Cannot connect to the Docker daemon\n", Code: 1},
+		"exit 0 and an error":    {Out: `{"ServerVersion":"","ServerErrors":["Cannot connect to the Docker daemon"]}`},
+		"no JSON":                {Out: "Cannot connect to the Docker daemon"},
+		"the client alone: JSON": {Out: `{"ServerErrors":["Cannot connect to the Docker daemon"]}`, Err: "Cannot connect to the Docker daemon", Code: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a.Argv = info
+			fake(t, a)
+			_, err := docker.Client{}.Info(t.Context())
+			var engine *docker.EngineError
+			require.ErrorAs(t, err, &engine)
+		})
+	}
+}
+
+func TestNoDocker(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := docker.Client{}.Info(t.Context())
+	require.ErrorAs(t, err, new(*proc.NotFoundError))
+}
+
+func TestPresence(t *testing.T) {
+	for code, want := range map[int]bool{0: true, 1: false} {
+		fake(t,
+			answer{Argv: words("image inspect --format {{.Id}} -- -odd:1"), Code: code},
+			answer{Argv: words("network inspect --format {{.Id}} -- net"), Code: code},
+		)
+		got, err := docker.Client{}.ImagePresent(t.Context(), "-odd:1")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		got, err = docker.Client{}.NetworkExists(t.Context(), "net")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	fake(t, answer{Argv: words("image inspect --format {{.Id}} -- x"), Err: "oh", Code: 125})
+	_, err := docker.Client{}.ImagePresent(t.Context(), "x")
+	require.ErrorContains(t, err, "oh", "not known is not absent")
+}
+
+func TestNetworkGateway(t *testing.T) {
+	ask := words("network inspect --format FORMAT -- bridge")
+	ask[3] = "{{json .IPAM.Config}}"
+	for out, want := range map[string]string{
+		`[{"Subnet":"172.17.0.0/16","Gateway":"172.17.0.1"}]`:   "172.17.0.1",
+		`[{"Gateway":"fd00::1"},{"Gateway":"10.0.0.1"}]`:        "10.0.0.1",
+		`[{"Subnet":"172.17.0.0/16"},{"Gateway":"172.18.0.1"}]`: "172.18.0.1",
+		`[]`: "", `null`: "", `[{"Gateway":"fd00::1"}]`: "", `no JSON`: "",
+	} {
+		fake(t, answer{Argv: ask, Out: out})
+		got, err := docker.Client{}.NetworkGateway(t.Context(), "bridge")
+		require.Equal(t, want, got, out)
+		require.Equal(t, want == "", err != nil, out)
+	}
+}
+
+// TestContainers: a label may hold what separates labels in a table; a
+// container may go between two questions.
+func TestContainers(t *testing.T) {
+	inspect := func(noun, id string) []string {
+		format := "{{json .Config.Labels}}"
+		if noun == "network" {
+			format = "{{json .Labels}}"
+		}
+		return []string{noun, "inspect", "--format", format, id}
+	}
+	fake(t,
+		answer{Argv: words("container ls --all --no-trunc --filter label=k=v --format {{.ID}}"), Out: "one\ngone\ntwo\n"},
+		answer{Argv: inspect("container", "one"), Out: `{"k":"v","w":"/a,b=c \"d\""}`},
+		answer{Argv: inspect("container", "gone"), Err: "no such container", Code: 1},
+		answer{Argv: inspect("container", "two"), Out: `null`},
+		answer{Argv: words("network ls --no-trunc --filter label=k --format {{.ID}}"), Out: "net\n"},
+		answer{Argv: inspect("network", "net"), Out: `{"k":""}`},
+	)
+	var c docker.Client
+	got, err := c.Containers(t.Context(), "k=v")
+	require.NoError(t, err)
+	require.Equal(t, []docker.Object{{ID: "one", Labels: map[string]string{"k": "v", "w": `/a,b=c "d"`}}, {ID: "two"}}, got)
+	got, err = c.Networks(t.Context(), "k")
+	require.NoError(t, err)
+	require.Equal(t, []docker.Object{{ID: "net", Labels: map[string]string{"k": ""}}}, got)
+}
+
+func TestVolumes(t *testing.T) {
+	fake(t, answer{Argv: words("volume ls --format {{.Name}}"), Out: "b\nother\na\nab\n"})
+	got, err := docker.Client{}.Volumes(t.Context(), []string{"a", "b", "c"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, got)
+}
+
+func TestContainerRunning(t *testing.T) {
+	ask := words("container inspect --format {{.State.Running}} -- c")
+	for want, a := range map[bool]answer{true: {Out: "true\n"}, false: {Out: "false\n"}} {
+		a.Argv = ask
+		fake(t, a)
+		got, err := docker.Client{}.ContainerRunning(t.Context(), "c")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	fake(t, answer{Argv: ask, Out: "true\n", Code: 1})
+	got, err := docker.Client{}.ContainerRunning(t.Context(), "c")
+	require.NoError(t, err)
+	require.False(t, got, "a container that is gone does not run")
+}
+
+func TestLogsAndPull(t *testing.T) {
+	fake(t,
+		answer{Argv: words("container logs --tail 20 -- c"), Out: "out\n", Err: "\nreason\n"},
+		answer{Argv: words("pull i"), Out: "progress\n"},
+		answer{Argv: words("rm x"), Err: "refused\n", Code: 1},
+	)
+	var traced [][]string
+	c := docker.Client{Trace: func(argv []string) { traced = append(traced, argv) }}
+	reason, err := c.Logs(t.Context(), "c")
+	require.NoError(t, err)
+	require.Equal(t, "reason", reason)
+	var progress bytes.Buffer
+	require.NoError(t, c.Pull(t.Context(), "i", &progress))
+	require.Equal(t, "progress\n", progress.String())
+	require.EqualError(t, c.Do(t.Context(), words("rm x")), "refused")
+	require.Equal(t, [][]string{words("docker pull i"), words("docker rm x")}, traced, "commands that change something, and no others")
+}
