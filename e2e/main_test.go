@@ -98,7 +98,7 @@ func newCaller(t *testing.T, uid, gid int) *caller {
 		t.Skip(skip)
 	}
 	// Short names: a unix socket's path has 107 bytes.
-	base, err := os.MkdirTemp("/tmp", "e2e")
+	base, err := os.MkdirTemp("/tmp", "e2e") //nolint:usetesting // its names are too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
 	require.NoError(t, os.Chmod(base, 0o755))

@@ -117,12 +117,13 @@ func (a Agent) Image(o ImageOptions) string {
 	return prefix + "-" + a.Name + flavor + ":" + tag
 }
 
-// MakeTarget returns the target of the Makefile that builds the agent's image.
+// MakeTarget returns the target of the Makefile that builds the agent's image,
+// or "" for an image that this project does not build.
 func (a Agent) MakeTarget(slim bool) string {
-	if slim {
-		return "build-" + a.Name + "-slim"
+	if a.Name == Shell && !slim {
+		return "build-shell"
 	}
-	return "build-" + a.Name
+	return ""
 }
 
 // aifoNames maps each of the generic AIFO_API_* variables to the variables in

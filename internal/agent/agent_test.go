@@ -87,8 +87,9 @@ func TestImage(t *testing.T) {
 	} {
 		require.Equal(t, tt.want, lookup(t, "aider").Image(tt.o))
 	}
-	require.Equal(t, "build-aider", lookup(t, "aider").MakeTarget(false))
-	require.Equal(t, "build-aider-slim", lookup(t, "aider").MakeTarget(true))
+	require.Equal(t, "build-shell", lookup(t, "shell").MakeTarget(false))
+	require.Empty(t, lookup(t, "shell").MakeTarget(true))
+	require.Empty(t, lookup(t, "aider").MakeTarget(false))
 }
 
 func TestCredentialValues(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
-	"github.com/aifo-coder/aifo-coder/internal/session"
 )
 
 // Exit codes of our own (docs/exit-codes.md). Any other is the agent's or the tool's.
@@ -29,17 +28,32 @@ func (a *app) exit(err error) int {
 	if err == nil {
 		return a.code
 	}
-	if sig, ok := asType[*session.SignalError](err); ok {
-		return sig.Code() // whoever sent it knows
+	for _, e := range parts(err) {
+		a.printer.Error(e, hint(e))
 	}
-	a.printer.Error(err, hint(err))
 	return exitCode(err)
+}
+
+// parts takes joined errors apart, each to be told on a line of its own.
+func parts(err error) []error {
+	if s, ok := err.(*sessionError); ok { //nolint:errorlint // the outermost error itself
+		err = s.err
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // likewise: a joined error inside another is one message
+	if !ok {
+		return []error{err}
+	}
+	var list []error
+	for _, e := range joined.Unwrap() {
+		list = append(list, parts(e)...)
+	}
+	return list
 }
 
 // exitCode is the only place where an error becomes an exit code.
 func exitCode(err error) int {
 	switch {
-	case is[*UsageError](err), is[*hostfacts.WorkspaceError](err):
+	case is[*UsageError](err), is[*hostfacts.WorkspaceError](err), is[*hostfacts.CABundleError](err):
 		return exitUsage
 	case is[*proc.NotFoundError](err):
 		return exitNoDocker

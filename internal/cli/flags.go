@@ -83,9 +83,9 @@ func registerCompletions(root *cobra.Command) {
 
 const bootstrapTypeScript = "typescript=global"
 
-// options checks the flags, together with the variables that stand for them,
-// and turns them into the plan's options. Every error is the user's to mend.
-func (f *flags) options(env hostfacts.Env, goos string) (plan.Options, error) {
+// options parses the flags, together with the variables that stand for them,
+// into the plan's options. Every error is the user's to mend.
+func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 	selections, err := toolchain.Select(f.toolchains)
 	if err != nil {
 		return plan.Options{}, err
@@ -103,25 +103,18 @@ func (f *flags) options(env hostfacts.Env, goos string) (plan.Options, error) {
 	if o.Slim, err = parseFlavor(firstNonEmpty(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))); err != nil {
 		return plan.Options{}, err
 	}
-	return o, checkOptions(o, env, goos)
+	return o, nil
 }
 
+// checkOptions checks what the options come to in the end, wherever their parts
+// came from: each image becomes a word of a docker command.
 func checkOptions(o plan.Options, env hostfacts.Env, goos string) error {
 	if o.UnixSocket && goos != "linux" {
 		return errors.New("--toolchain-unix-socket works on Linux only, where containers share the host's kernel; leave it out to use TCP")
 	}
-	for _, image := range []string{o.Image, env.Get("AIFO_CODER_IMAGE")} {
-		if image != "" {
-			if err := imageref.Check(image); err != nil {
-				return fmt.Errorf("the agent's image: %w", err)
-			}
-		}
-	}
-	for _, s := range o.Toolchains {
-		if s.Image != "" {
-			if err := imageref.Check(s.Image); err != nil {
-				return fmt.Errorf("the image of the toolchain %s: %w", s.Kind.Name, err)
-			}
+	for _, ref := range plan.Images(o, env) {
+		if err := imageref.Check(ref); err != nil {
+			return err
 		}
 	}
 	return checkNetwork(o.Network)
@@ -169,7 +162,7 @@ func checkNetwork(name string) error {
 	case name == "":
 		return nil
 	case name == "host", name == "none", !networkRE.MatchString(name):
-		return fmt.Errorf("--docker-network %q: takes the name of a user-defined network", name)
+		return fmt.Errorf("network %q: name a network that Docker keeps apart from the host's, as docker network create makes it", name)
 	}
 	return nil
 }

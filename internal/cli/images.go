@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -45,15 +46,21 @@ func (a *app) imagesCmd() *cobra.Command {
 // imageRows resolves the image of every agent and toolchain as a run with the
 // same flags would.
 func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
-	chosen, err := a.flags.options(a.env, runtime.GOOS)
+	chosen, err := a.flags.options(a.env)
 	if err != nil {
 		return nil, &UsageError{Err: err}
 	}
-	selections := completed(chosen.Toolchains, a.env)
-	refs := plan.Images(plan.Options{Toolchains: selections}, a.env)
+	chosen.Toolchains = completed(chosen.Toolchains, a.env)
+	var refs []string
 	for _, ag := range agent.All() {
-		refs = append(refs, plan.AgentImage(ag, chosen, a.env))
+		chosen.Agent = &ag
+		if err := checkOptions(chosen, a.env, runtime.GOOS); err != nil {
+			return nil, &UsageError{Err: err}
+		}
+		refs = append(refs, plan.Images(chosen, a.env)...)
 	}
+	slices.Sort(refs)
+	refs = slices.Compact(refs)
 	var f hostfacts.Facts
 	if err := f.ReadEngine(ctx, a.docker(), refs); err != nil {
 		return nil, err
@@ -63,7 +70,7 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 		ref := plan.AgentImage(ag, chosen, a.env)
 		rows = append(rows, imageRow{Type: "agent", Name: ag.Name, Image: ref, Present: f.Present(ref)})
 	}
-	for _, s := range selections {
+	for _, s := range chosen.Toolchains {
 		ref := s.Resolve(f.Present)
 		rows = append(rows, imageRow{Type: "toolchain", Name: s.Kind.Name, Image: ref, Present: f.Present(ref)})
 	}

@@ -21,9 +21,12 @@ import (
 // run carries out, or shows, the session of the options: flags and
 // environment, then the facts, then the plan, then the act.
 func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error {
-	o, err := a.flags.options(a.env, runtime.GOOS)
+	o, err := a.flags.options(a.env)
 	if err == nil {
 		err = complete(&o)
+	}
+	if err == nil {
+		err = checkOptions(o, a.env, runtime.GOOS)
 	}
 	if err != nil {
 		return &UsageError{Err: err}
@@ -95,7 +98,7 @@ func (a *app) explain(p plan.Plan, f hostfacts.Facts) {
 // show prints the commands of the plan.
 func (a *app) show(p plan.Plan) error {
 	for _, m := range p.Missing {
-		a.printer.Warn(fmt.Sprintf("image %s is not on this machine; build it with: make %s", m.Ref, m.Target))
+		a.printer.Warn(fmt.Sprintf("image %s is not on this machine; %s", m.Ref, m.Hint()))
 	}
 	for _, argv := range p.Commands() {
 		if _, err := fmt.Fprintln(a.streams.Out, dockerargs.Quote(argv)); err != nil {

@@ -49,10 +49,21 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() {
 		close(done)
 		require.NoError(t, fifo.Close())
+		w.killDockers()
 		unexpected, err := os.ReadFile(filepath.Join(docker, "unexpected"))
 		require.ErrorIs(t, err, os.ErrNotExist, "%s", unexpected)
 	})
 	return w
+}
+
+// killDockers ends what a failed test leaves: the fake may ignore signals.
+func (w *world) killDockers() {
+	f := fakeDocker{dir: filepath.Join(w.dir, "docker")}
+	for _, name := range f.names("containers") {
+		if o, _ := f.get("containers", name); o.PID != 0 {
+			_ = syscall.Kill(o.PID, syscall.SIGKILL) // mostly ended already
+		}
+	}
 }
 
 // run is one aifo-coder.
@@ -75,6 +86,7 @@ func (w *world) start(dir string, env []string, args ...string) *run {
 	}
 	r.cmd.Env = append(r.cmd.Env, env...)
 	r.cmd.Stderr = &r.err
+	r.cmd.WaitDelay = time.Second // a docker that a failed test leaves holds it open
 	require.NoError(w.t, r.cmd.Start())
 	go func() {
 		_ = r.cmd.Wait() // the state tells

@@ -22,7 +22,9 @@ func TestUnixSocketIsForLinux(t *testing.T) {
 			{flags: flags{unixSocket: true}},
 			{env: hostfacts.Env{"AIFO_TOOLEEXEC_USE_UNIX": "1"}},
 		} {
-			o, err := tt.flags.options(tt.env, goos)
+			o, err := tt.flags.options(tt.env)
+			require.NoError(t, err)
+			err = checkOptions(o, tt.env, goos)
 			if goos == "linux" {
 				require.NoError(t, err)
 				require.True(t, o.UnixSocket)
@@ -30,8 +32,9 @@ func TestUnixSocketIsForLinux(t *testing.T) {
 			}
 			require.ErrorContains(t, err, "Linux only", goos)
 		}
-		_, err := (&flags{}).options(hostfacts.Env{"AIFO_TOOLEEXEC_USE_UNIX": "0"}, goos)
-		require.NoError(t, err, goos)
+		env := hostfacts.Env{"AIFO_TOOLEEXEC_USE_UNIX": "0"}
+		o, err := (&flags{}).options(env)
+		require.NoError(t, errors.Join(err, checkOptions(o, env, goos)), goos)
 	}
 }
 
@@ -84,4 +87,9 @@ func TestSessionID(t *testing.T) {
 		_, err := sessionID(hostfacts.Env{envSessionID: id})
 		require.ErrorAs(t, err, new(*UsageError), "%q", id)
 	}
+}
+
+func TestJoinedErrorsAreToldOneByOne(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), fmt.Errorf("c: %w", errors.Join(errors.New("d")))
+	require.Equal(t, []error{a, b, c}, parts(&sessionError{errors.Join(a, errors.Join(b, c))}))
 }

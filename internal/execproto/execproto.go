@@ -38,7 +38,7 @@ const (
 // Environment variables that tell a shim where its proxy is.
 const (
 	EnvURL    = "AIFO_TOOLEEXEC_URL"
-	EnvToken  = "AIFO_TOOLEEXEC_TOKEN"
+	EnvToken  = "AIFO_TOOLEEXEC_TOKEN" //nolint:gosec // the name of a variable, not a token
 	EnvExecID = "AIFO_EXEC_ID"
 )
 

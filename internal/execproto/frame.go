@@ -117,7 +117,7 @@ func (fw *FrameWriter) writeOne(t FrameType, payload []byte) error {
 	fw.mu.Lock()
 	defer fw.mu.Unlock()
 	fw.buf = append(fw.buf[:0], byte(t))
-	fw.buf = binary.BigEndian.AppendUint32(fw.buf, uint32(len(payload)))
+	fw.buf = binary.BigEndian.AppendUint32(fw.buf, uint32(len(payload))) //nolint:gosec // at most MaxPayload
 	fw.buf = append(fw.buf, payload...)
 	_, err := fw.w.Write(fw.buf)
 	return err

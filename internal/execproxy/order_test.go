@@ -91,7 +91,7 @@ func TestOrderOfChecks(t *testing.T) {
 		{"tool in capitals", post("/exec", "tool=CARGO", auth, proto1), "", 403, "forbidden\n"},
 		{"no sidecar", post("/exec", "tool=make", auth, proto1), "python", 409, absentMake},
 		{"no sidecar, version 2", post("/exec", "tool=make", auth, proto2), "python", 409, absentMake},
-		{"no sidecar, version 3", post("/exec", "tool=make", upgrade...), "python", 409, absentMake},
+		{"no sidecar, version 3", post("/exec", "tool=make", upgrade...), "python", 409, "this session has no toolchain with make; start it with --toolchain c-cpp, or rust, or node\n"},
 		// 9: exec id
 		{"bad exec id", post("/exec", "tool=cargo", auth, proto1, "X-Aifo-Exec-Id: a/b"), "", 400, "bad request\n"},
 		{"bad exec id, no sidecar", post("/exec", "tool=make", auth, proto1, "X-Aifo-Exec-Id: a/b"), "python", 409, absentMake},

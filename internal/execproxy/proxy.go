@@ -190,6 +190,10 @@ func (p *Proxy) exec(w http.ResponseWriter, r *http.Request, req *request) *refu
 		return refuseNoUpgrade
 	}
 	kind, ref := p.route(r.Context(), req.tool)
+	if ref != nil && ref.status == http.StatusConflict && req.proto == protoFrames {
+		// Version 3 has no text to keep, so it names what would help.
+		return refuseKinds(req.tool, p.cfg.Candidates(req.tool))
+	}
 	if ref != nil {
 		return ref
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
@@ -51,6 +52,12 @@ func refuseError(err error) *refusal {
 func refuseAbsent(tool string) *refusal {
 	return refused(http.StatusConflict, fmt.Sprintf("\r\ntool '%s' not available in running sidecars; "+
 		"start an appropriate toolchain (e.g., --toolchain c-cpp or --toolchain rust)", tool))
+}
+
+// refuseKinds is the same reply for our own shim.
+func refuseKinds(tool string, kinds []string) *refusal {
+	return refused(http.StatusConflict, fmt.Sprintf("this session has no toolchain with %s; start it with --toolchain %s",
+		tool, strings.Join(kinds, ", or ")))
 }
 
 func (f *refusal) write(w http.ResponseWriter) {

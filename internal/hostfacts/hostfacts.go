@@ -103,6 +103,12 @@ func (e *WorkspaceError) Error() string {
 	return fmt.Sprintf("the directory %q cannot be the workspace: %s", e.Path, e.Reason)
 }
 
+// CABundleError says that the file of AIFO_CODER_CA_BUNDLE cannot be used.
+type CABundleError struct{ Err error }
+
+func (e *CABundleError) Error() string { return "AIFO_CODER_CA_BUNDLE: " + e.Err.Error() }
+func (e *CABundleError) Unwrap() error { return e.Err }
+
 // Host reads everything but the engine. workspace is what the user asked for,
 // or "" for the repository around the working directory. It returns a
 // *WorkspaceError for a directory that cannot be mounted.
@@ -157,30 +163,32 @@ func (f *Facts) readWorkspace(asked string) error {
 	if f.Cwd, err = filepath.EvalSymlinks(cwd); err != nil {
 		return fmt.Errorf("find the working directory: %w", err)
 	}
+	home, _ := filepath.EvalSymlinks(f.Home) // a home that is not there is nobody's workspace
 	dir := asked
 	if dir == "" {
-		dir = repositoryRoot(f.Cwd)
+		dir = repositoryRoot(f.Cwd, home)
 	}
 	f.Workspace, err = checkWorkspace(dir)
-	home, _ := filepath.EvalSymlinks(f.Home) // a home that is not there is nobody's workspace
-	if err == nil && asked == "" && f.Workspace == home && f.Cwd == home {
+	if err == nil && asked == "" && f.Workspace == home {
 		err = &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
 	}
 	return err
 }
 
 // repositoryRoot returns the nearest directory at or above dir that holds
-// .git, or dir when there is none. No git runs: its configuration may be the
-// work of an agent.
-func repositoryRoot(dir string) string {
-	for d := dir; ; d = filepath.Dir(d) {
+// .git, or dir when there is none. The home directory counts as one for itself
+// only: who keeps it in git does not mean all of it when in a project below. No
+// git runs: its configuration may be the work of an agent.
+func repositoryRoot(dir, home string) string {
+	for d := dir; d != home; d = filepath.Dir(d) {
 		if _, err := os.Lstat(filepath.Join(d, ".git")); err == nil {
 			return d
 		}
 		if d == filepath.Dir(d) {
-			return dir
+			break
 		}
 	}
+	return dir
 }
 
 // checkWorkspace returns the canonical form of a directory that can be mounted.
@@ -223,11 +231,14 @@ func caBundle(env Env) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	path, err := filepath.EvalSymlinks(name)
-	if err != nil {
-		return "", fmt.Errorf("AIFO_CODER_CA_BUNDLE: %w", err)
+	path, err := filepath.Abs(name)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
 	}
-	return filepath.Abs(path)
+	if err != nil {
+		return "", &CABundleError{Err: err}
+	}
+	return path, nil
 }
 
 // gitIdentity reads the user's own configuration, never a repository's: it

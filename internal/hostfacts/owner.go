@@ -24,7 +24,7 @@ func (o Owner) Dead(self Owner) bool {
 		return false
 	}
 	start, alive := processStart(o.PID)
-	return !alive || start != o.Start
+	return !alive || start != "" && start != o.Start
 }
 
 // ParseOwner is the inverse of an owner's labels; it returns false for numbers

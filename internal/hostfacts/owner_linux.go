@@ -2,18 +2,22 @@ package hostfacts
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // processStart returns a mark of the process's start, from its start time in
 // clock ticks since boot (proc_pid_stat(5), field 22) and the boot's id, and
-// whether the process exists. A zombie has ended.
+// whether the process exists. The mark is empty when it cannot be read. A zombie
+// has ended.
 func processStart(pid int) (string, bool) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return "", false
+		// proc(5) mounted with hidepid shows our own processes only.
+		return "", errors.Is(syscall.Kill(pid, 0), syscall.EPERM)
 	}
 	// The name, field 2, may hold anything; the fields after it follow the last ")".
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))

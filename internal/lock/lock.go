@@ -62,12 +62,20 @@ func Session(runtimeDir, id string) (path, dir string) {
 	return dir + suffix, dir
 }
 
+// A sweep holds a lock that is free for a moment: sweepTime is how long we wait
+// for that, looking every sweepPause.
+const (
+	sweepTime  = 250 * time.Millisecond
+	sweepPause = 5 * time.Millisecond
+)
+
 // Acquire takes the lock on the file path, whose directory must exist, or
-// returns a *HeldError at once.
+// returns a *HeldError when somebody else keeps it.
 func Acquire(path string, h Holder) (*Lock, error) {
-	for {
+	for deadline := time.Now().Add(sweepTime); ; time.Sleep(sweepPause) {
 		l, err := try(path)
-		if errors.Is(err, errReplaced) {
+		var held *HeldError
+		if errors.Is(err, errReplaced) || errors.As(err, &held) && time.Now().Before(deadline) {
 			continue
 		}
 		if err != nil {
@@ -84,6 +92,7 @@ func Acquire(path string, h Holder) (*Lock, error) {
 // holder removed it between our opening and our locking it.
 var errReplaced = errors.New("lock file was replaced")
 
+// try takes the lock on path, or returns a *HeldError at once.
 func try(path string) (*Lock, error) {
 	f := flock.New(path, flock.SetPermissions(0o600))
 	ok, err := f.TryLock()

@@ -96,13 +96,27 @@ type Sidecar struct {
 	Kind      string
 	Image     string
 	Run       dockerargs.Run
-	Bootstrap []dockerargs.Exec // commands that complete the sidecar before it serves calls
+	Bootstrap []Bootstrap // completes the sidecar before it serves calls
+}
+
+// Bootstrap is a command that completes a sidecar.
+type Bootstrap struct {
+	Argv []string // for people
+	Exec dockerargs.Exec
 }
 
 // MissingImage is an image of ours that is not present, with what builds it.
 type MissingImage struct {
 	Ref    string
-	Target string // of the Makefile
+	Target string // of the Makefile; empty: this project does not build it
+}
+
+// Hint says how to get the image.
+func (m MissingImage) Hint() string {
+	if m.Target == "" {
+		return "this version of aifo-coder does not build it; name an image that holds the agent with --image IMAGE or AIFO_CODER_IMAGE"
+	}
+	return "build it in a checkout of aifo-coder: make " + m.Target
 }
 
 // Build returns the plan of session id for the options on the host of the facts.
@@ -248,8 +262,8 @@ func (p Plan) Commands() [][]string {
 	}
 	for _, s := range p.Sidecars {
 		add(s.Run.Argv())
-		for _, e := range s.Bootstrap {
-			add(e.Argv())
+		for _, b := range s.Bootstrap {
+			add(b.Exec.Argv())
 		}
 	}
 	if p.Agent != nil {

@@ -78,12 +78,13 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 }
 
 // bootstrap returns the commands that complete a sidecar.
-func (b planner) bootstrap(k toolchain.Kind, container string) []dockerargs.Exec {
+func (b planner) bootstrap(k toolchain.Kind, container string) []Bootstrap {
 	if k.Name != "node" || !b.o.GlobalTypeScript {
 		return nil
 	}
 	install := []string{"npm", "install", "--global", "--no-fund", "--no-audit", "typescript"}
-	return []dockerargs.Exec{ToolExec(container, b.userSpec(), Call{Kind: k.Name, Cwd: execproto.Workspace, Argv: install})}
+	call := Call{Kind: k.Name, Cwd: execproto.Workspace, Argv: install}
+	return []Bootstrap{{Argv: install, Exec: ToolExec(container, b.userSpec(), call)}}
 }
 
 func (b planner) sidecarBoot(k toolchain.Kind) []string {

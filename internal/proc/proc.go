@@ -26,7 +26,7 @@ type Cmd struct {
 	Env  []string // whole environment; nil: ours
 
 	Stdin          io.Reader // nil: /dev/null
-	Stdout, Stderr io.Writer // nil: discarded; Stderr is also kept for ExitError
+	Stdout, Stderr io.Writer // nil: discarded, but the end of Stderr is kept for ExitError
 
 	// Signals, when set, are handed on to the program as they arrive.
 	Signals <-chan os.Signal
@@ -78,6 +78,9 @@ func Run(ctx context.Context, c Cmd) error {
 	go relay(cmd.Process, c.Signals, ended)
 	err = cmd.Wait()
 	close(ended)
+	if ctx.Err() != nil && c.Detached {
+		killGroup(cmd.Process) // Wait has killed the leader only
+	}
 	return result(ctx, c.Argv[0], err, tail)
 }
 

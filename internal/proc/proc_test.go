@@ -191,7 +191,7 @@ func TestSignalsAreHandedOn(t *testing.T) {
 var errAsked = errors.New("asked to end")
 
 // begin runs the script until its first line of output, which it returns.
-func begin(t *testing.T, ctx context.Context, c proc.Cmd) (line string, done <-chan error) {
+func begin(ctx context.Context, t *testing.T, c proc.Cmd) (line string, done <-chan error) {
 	t.Helper()
 	r, w := io.Pipe()
 	c.Stdout = w
@@ -208,7 +208,7 @@ func begin(t *testing.T, ctx context.Context, c proc.Cmd) (line string, done <-c
 
 func TestContextEndsTheProgram(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	_, done := begin(t, ctx, sh("trap 'exit 9' TERM; echo Ready; while :; do sleep 1; done"))
+	_, done := begin(ctx, t, sh("trap 'exit 9' TERM; echo Ready; while :; do sleep 1; done"))
 	cancel(errAsked)
 	require.ErrorIs(t, <-done, errAsked, "the cause, not the exit code")
 }
@@ -235,16 +235,16 @@ const bound = 5*time.Second + 5*time.Second
 // them ignore the polite signal.
 func TestContextEndsTheGroup(t *testing.T) {
 	for name, script := range map[string]string{
-		"polite":   `sleep 60 & echo $!; wait`,
-		"stubborn": `trap '' TERM; sh -c 'trap "" TERM; while :; do sleep 1; done' & echo $!; while :; do sleep 1; done`,
+		"polite":   `sh -c 'echo $$; exec sleep 60' & wait`,
+		"stubborn": `trap '' TERM; sh -c 'echo $$; while :; do sleep 1; done' & while :; do sleep 1; done`,
 		// The program itself goes at once; its child does not.
-		"stubborn child": `sh -c 'trap "" TERM; while :; do sleep 1; done' & echo $!; wait`,
+		"stubborn child": `sh -c 'trap "" TERM; echo $$; while :; do sleep 1; done' & wait`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
-			line, done := begin(t, ctx, sh(script))
+			line, done := begin(ctx, t, sh(script))
 			pid, err := strconv.Atoi(line)
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })

@@ -15,6 +15,10 @@ func terminate(p *os.Process, group bool) error {
 	return p.Signal(syscall.SIGTERM)
 }
 
+// killGroup kills what is left of p's process group after p was reaped. Its
+// number cannot be another group's while a member lives.
+func killGroup(p *os.Process) { _ = syscall.Kill(-p.Pid, syscall.SIGKILL) }
+
 func exitCode(e *exec.ExitError) int {
 	if ws, ok := e.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		return 128 + int(ws.Signal())

@@ -51,43 +51,50 @@ type Session struct {
 	// Lock makes the session the only one on its workspace.
 	Lock bool
 
-	undo []func(context.Context) error
+	watch *signalWatch
+	undo  []func(context.Context) error
 }
 
 // MissingImageError says that an image of ours has not been built.
-type MissingImageError struct{ Missing []plan.MissingImage }
+type MissingImageError struct{ plan.MissingImage }
 
 func (e *MissingImageError) Error() string {
-	m := e.Missing[0]
-	return fmt.Sprintf("image %s is not on this machine", m.Ref)
+	return fmt.Sprintf("image %s is not on this machine", e.Ref)
 }
 
-// Hint says what builds the images.
-func (e *MissingImageError) Hint() string {
-	hint := "build it in a checkout of aifo-coder: make"
-	for _, m := range e.Missing {
-		hint += " " + m.Target
+// missing returns a *MissingImageError for each image, joined.
+func missing(images []plan.MissingImage) error {
+	var errs []error
+	for _, m := range images {
+		errs = append(errs, &MissingImageError{m})
 	}
-	return hint
+	return errors.Join(errs...)
 }
 
 // Run runs the session to its end and returns the exit code of the agent, or of
 // the plan's direct command. Everything that it created is gone when it returns.
-func (s *Session) Run(ctx context.Context) (code int, err error) {
-	if len(s.Plan.Missing) > 0 {
-		return 0, &MissingImageError{Missing: s.Plan.Missing}
+func (s *Session) Run(ctx context.Context) (int, error) {
+	if err := missing(s.Plan.Missing); err != nil {
+		return 0, err
 	}
-	w := watchSignals(ctx)
-	defer w.stop()
-	defer func() { err = errors.Join(err, s.cleanup(ctx)) }()
+	s.watch = watchSignals(ctx)
+	defer s.watch.stop()
+	code, err := s.start(ctx)
+	var sig *SignalError
+	if errors.As(err, &sig) {
+		code, err = sig.Code(), nil // whoever sent it knows
+	}
+	return code, errors.Join(err, s.cleanup(ctx))
+}
 
-	if err := s.prepare(w.starting); err != nil {
+func (s *Session) start(ctx context.Context) (int, error) {
+	if err := s.prepare(s.watch.starting); err != nil {
 		return 0, err
 	}
 	if s.Plan.Direct != nil {
-		return s.runDirect(ctx, w)
+		return s.runDirect(ctx, s.watch)
 	}
-	return s.runAgent(ctx, w)
+	return s.runAgent(ctx, s.watch)
 }
 
 // prepare does everything that comes before the agent's container.
@@ -160,10 +167,7 @@ func (s *Session) takeLocks(context.Context) error {
 
 func (s *Session) installShims(context.Context) error {
 	_, err := shims.Install(s.Facts.CacheDir, s.Facts.Engine.GOARCH())
-	if err != nil {
-		return fmt.Errorf("install the shims: %w", err)
-	}
-	return nil
+	return err
 }
 
 func (s *Session) pull(ctx context.Context) error {
@@ -203,7 +207,7 @@ func (s *Session) createNetwork(ctx context.Context) error {
 	s.onCleanup(s.removeNetwork)
 	// Not cancelled by Ctrl-C: a docker command that is killed half-way leaves
 	// us not knowing whether the network will exist.
-	ctx, cancel := s.bounded(ctx)
+	ctx, cancel := s.bounded()
 	defer cancel()
 	if err := s.Docker.Do(ctx, n.Create); err != nil {
 		return fmt.Errorf("create network %s: %w", n.Name, err)
@@ -222,9 +226,10 @@ func (s *Session) removeNetwork(ctx context.Context) error {
 	return nil
 }
 
-// bounded returns a context for a step that must be seen to its end.
-func (s *Session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(context.WithoutCancel(ctx), startTimeout,
+// bounded returns a context for a step that must be seen to its end unless the
+// engine hangs or the user insists.
+func (s *Session) bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(s.watch.patience, startTimeout,
 		fmt.Errorf("the engine did not finish within %s", startTimeout))
 }
 

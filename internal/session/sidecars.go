@@ -61,7 +61,7 @@ func (s *Session) removeSidecars(ctx context.Context) error {
 }
 
 func (s *Session) startSidecar(ctx context.Context, one *sidecar) error {
-	bounded, cancel := s.bounded(ctx)
+	bounded, cancel := s.bounded()
 	defer cancel()
 	if err := s.Docker.Do(bounded, one.Run.Argv()); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
@@ -69,9 +69,9 @@ func (s *Session) startSidecar(ctx context.Context, one *sidecar) error {
 	if err := s.awaitBoot(ctx, one); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
-	for _, e := range one.Bootstrap {
-		s.Notice("completing the " + one.Kind + " sidecar: " + strings.Join(e.Args, " "))
-		if err := s.Docker.Do(ctx, e.Argv()); err != nil {
+	for _, b := range one.Bootstrap {
+		s.Notice("completing the " + one.Kind + " sidecar: " + strings.Join(b.Argv, " "))
+		if err := s.Docker.Do(ctx, b.Exec.Argv()); err != nil {
 			return fmt.Errorf("complete the %s sidecar: %w", one.Kind, err)
 		}
 	}

@@ -28,8 +28,10 @@ func (e *SignalError) Code() int { return 128 + int(e.Signal) }
 type signalWatch struct {
 	ch       chan os.Signal
 	done     chan struct{}
-	starting context.Context
+	starting context.Context // ends with the first signal before the agent runs
 	abort    context.CancelCauseFunc
+	patience context.Context // ends with the second
+	insist   context.CancelCauseFunc
 
 	mu      sync.Mutex
 	forward chan os.Signal          // nil before the agent runs
@@ -40,6 +42,7 @@ type signalWatch struct {
 func watchSignals(ctx context.Context) *signalWatch {
 	w := &signalWatch{ch: make(chan os.Signal, 8), done: make(chan struct{})}
 	w.starting, w.abort = context.WithCancelCause(ctx)
+	w.patience, w.insist = context.WithCancelCause(ctx)
 	signal.Notify(w.ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	go w.loop()
 	return w
@@ -50,6 +53,7 @@ func (w *signalWatch) stop() {
 	signal.Stop(w.ch)
 	close(w.done)
 	w.abort(nil)
+	w.insist(nil)
 }
 
 func (w *signalWatch) loop() {
@@ -68,11 +72,14 @@ func (w *signalWatch) handle(s os.Signal) {
 	defer w.mu.Unlock()
 	w.seen++
 	cause := &SignalError{Signal: s.(syscall.Signal)}
-	if w.forward == nil {
+	if w.seen > 1 {
+		w.insist(cause)
+	}
+	switch {
+	case w.forward == nil:
 		w.abort(cause)
 		return
-	}
-	if w.seen > 1 {
+	case w.seen > 1:
 		w.end(cause)
 		return
 	}

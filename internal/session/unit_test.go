@@ -70,5 +70,6 @@ func TestMissingImages(t *testing.T) {
 	var missing *session.MissingImageError
 	require.ErrorAs(t, err, &missing)
 	require.Contains(t, missing.Error(), "a:latest")
-	require.Contains(t, missing.Hint(), "make build-a build-b")
+	require.Contains(t, missing.Hint(), "make build-a")
+	require.ErrorContains(t, err, "b:latest")
 }

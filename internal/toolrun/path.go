@@ -18,20 +18,24 @@ import (
 // defaultPath is what a container without PATH gets.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// SearchPath returns the directories in which tools are looked for: those of
-// path, then the places where toolchains and users install programs without
-// an image's PATH knowing. The image's own order always wins.
-func SearchPath(path, home string) []string {
+// SearchPath returns the directories in which tools are looked for, given the
+// values of PATH, HOME and GOPATH: those of path, then the places where
+// toolchains and users install programs without an image's PATH knowing. The
+// image's own order always wins.
+func SearchPath(path, home, gopath string) []string {
 	if path == "" {
 		path = defaultPath
 	}
 	if home == "" {
 		home = execproto.Home
 	}
+	if gopath == "" {
+		gopath = "/go"
+	}
 	dirs := strings.Split(path, ":")
 	for _, d := range []string{
 		filepath.Join(home, ".cargo/bin"), filepath.Join(home, ".local/bin"),
-		"/usr/local/cargo/bin", "/usr/local/go/bin", "/go/bin",
+		"/usr/local/cargo/bin", "/usr/local/go/bin", filepath.Join(gopath, "bin"),
 	} {
 		if !slices.Contains(dirs, d) {
 			dirs = append(dirs, d)

@@ -69,12 +69,12 @@ func TestResolve(t *testing.T) {
 }
 
 func TestSearchPath(t *testing.T) {
-	got := SearchPath("/usr/local/go/bin:/bin", "/h")
-	want := []string{"/usr/local/go/bin", "/bin", "/h/.cargo/bin", "/h/.local/bin", "/usr/local/cargo/bin", "/go/bin"}
+	got := SearchPath("/usr/local/go/bin:/bin", "/h", "/g")
+	want := []string{"/usr/local/go/bin", "/bin", "/h/.cargo/bin", "/h/.local/bin", "/usr/local/cargo/bin", "/g/bin"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if got := SearchPath("", ""); got[0] != "/usr/local/sbin" || !slices.Contains(got, "/home/coder/.cargo/bin") {
+	if got := SearchPath("", "", ""); got[0] != "/usr/local/sbin" || !slices.Contains(got, "/home/coder/.cargo/bin") || !slices.Contains(got, "/go/bin") {
 		t.Errorf("%q", got)
 	}
 }

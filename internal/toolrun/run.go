@@ -19,12 +19,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/aifo-coder/aifo-coder/internal/boot/ready"
+	"github.com/aifo-coder/aifo-coder/internal/caps"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
@@ -51,9 +53,24 @@ func Run(args []string) int {
 	if err != nil || flags.NArg() == 0 {
 		return usage("run [--cwd DIR] [--kind KIND] [--hex] -- TOOL [ARGS...]", err)
 	}
+	if err := limitRoot(); err != nil {
+		fmt.Fprintf(os.Stderr, "aifo-shim: %v\n", err)
+		return execproto.ExitLost
+	}
 	f := start(words[1:], words[0], strings.TrimSpace(kind+" sidecar"))
 	fmt.Fprintf(os.Stderr, "aifo-shim: %s\n", f.message)
 	return f.code
+}
+
+// limitRoot takes from root what the container was started with and a tool has
+// no use for. Docker gives it to whoever is root in a docker exec; others have
+// nothing.
+func limitRoot() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	runtime.LockOSThread()
+	return errors.Join(caps.LimitBounding(caps.Root), caps.Limit(caps.Root))
 }
 
 func unhex(words []string) ([]string, error) {
@@ -86,7 +103,7 @@ func start(argv []string, cwd, place string) failure {
 		}
 	}
 	ownSession()
-	dirs := SearchPath(os.Getenv("PATH"), os.Getenv("HOME"))
+	dirs := searchPath()
 	cmd, err := Resolve(argv, cwd, Lookups{Dirs: dirs, Executable: Executable})
 	if err == nil {
 		err = Exec(cmd.Path, cmd.Argv, environ(cmd, dirs))
@@ -175,13 +192,17 @@ func Ready(args []string) int {
 // Which is the subcommand "which TOOL…": it prints those of the tools that a
 // call could run here, one a line, whatever a project has of its own.
 func Which(args []string, out io.Writer) int {
-	l := Lookups{Dirs: SearchPath(os.Getenv("PATH"), os.Getenv("HOME")), Executable: Executable}
+	l := Lookups{Dirs: searchPath(), Executable: Executable}
 	for _, tool := range args {
 		if _, err := Resolve([]string{tool}, "/", l); err == nil {
 			fmt.Fprintln(out, tool)
 		}
 	}
 	return 0
+}
+
+func searchPath() []string {
+	return SearchPath(os.Getenv("PATH"), os.Getenv("HOME"), os.Getenv("GOPATH"))
 }
 
 func newFlags(name string) *flag.FlagSet {
