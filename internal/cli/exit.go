@@ -39,7 +39,7 @@ func parts(err error) []error {
 	if s, ok := err.(*sessionError); ok { //nolint:errorlint // the outermost error itself
 		err = s.err
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // likewise: a joined error inside another is one message
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
