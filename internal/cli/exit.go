@@ -28,8 +28,12 @@ func (a *app) exit(err error) int {
 	if err == nil {
 		return a.code
 	}
+	told := map[string]bool{} // an engine that is gone fails every step of a removal alike
 	for _, e := range parts(err) {
-		a.printer.Error(e, hint(e))
+		if !told[e.Error()] {
+			a.printer.Error(e, hint(e))
+		}
+		told[e.Error()] = true
 	}
 	return exitCode(err)
 }
