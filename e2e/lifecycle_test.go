@@ -48,6 +48,7 @@ func TestNothingIsLeft(t *testing.T) {
 			"HUP":  {syscall.SIGHUP, 129},
 		} {
 			t.Run(name, func(t *testing.T) {
+				c := c.with(t)
 				s := c.start(append(flags, ready("true")...)...)
 				require.Len(t, c.containers(), 3)
 				require.NoError(t, s.cmd.Process.Signal(tc.signal))
@@ -118,13 +119,14 @@ func TestAToolEndsWithItsCaller(t *testing.T) {
 			"deaf":        "kill -KILL $shim", // the tool ignores INT and TERM
 		} {
 			t.Run(name, func(t *testing.T) {
+				c := c.with(t)
 				code := "import time; time.sleep(12345)"
 				if name == "deaf" {
 					code = "import signal,time; [signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)]; time.sleep(12345)"
 				}
 				// A job of its own process group: background jobs of a plain script ignore INT.
 				s := c.start(append(append(flags, toolchains("python")...), "shell", "--", "bash", "-c",
-					`set -m; python -c "`+code+`" & shim=$!; echo READY; read line; `+how+`; wait $shim; echo "CODE $?"`)...)
+					`set -m; python -c "`+code+`" </dev/null & shim=$!; echo READY; read line; `+how+`; wait $shim; echo "CODE $?"`)...)
 				sidecar := c.containers("label=dev.aifo-coder.kind=python")
 				require.Len(t, sidecar, 1)
 				running := func() bool { return strings.Contains(docker(t, "top", sidecar[0]), "sleep(12345)") }
@@ -142,7 +144,7 @@ func TestAToolEndsWithItsCaller(t *testing.T) {
 func TestAToolEndsWithItsShim(t *testing.T) {
 	c := self(t)
 	s := c.start("--toolchain", "python", "shell", "--", "bash", "-c",
-		`python -c "import time; time.sleep(12345)" & shim=$!; echo READY; read line; kill -9 $shim; read line`)
+		`python -c "import time; time.sleep(12345)" </dev/null & shim=$!; echo READY; read line; kill -9 $shim; read line`)
 	sidecar := c.containers("label=dev.aifo-coder.kind=python")
 	require.Len(t, sidecar, 1)
 	running := func() bool { return strings.Contains(docker(t, "top", sidecar[0]), "sleep(12345)") }

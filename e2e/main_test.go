@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -31,7 +32,12 @@ var (
 	skip    string // why the tests skip; empty: they run
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	// Where HUP is ignored, as under nohup, our children would ignore it too;
+	// caught signals they get back with their usual meaning.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	mode := os.Getenv("AIFO_TEST_DOCKER")
@@ -128,6 +134,13 @@ func newCaller(t *testing.T, uid, gid int) *caller {
 	}
 	t.Cleanup(func() { c.requireNothingLeft() })
 	return c
+}
+
+// with returns the caller for a subtest.
+func (c *caller) with(t *testing.T) *caller {
+	copied := *c
+	copied.t = t
+	return &copied
 }
 
 // examples copies the project's examples into the workspace.

@@ -181,8 +181,7 @@ func TestGuide(t *testing.T) {
 		"toolchain c-cpp -- cmake --version",
 	} {
 		t.Run(command, func(t *testing.T) {
-			c := *c
-			c.t = t
+			c := c.with(t)
 			r := c.run("", strings.Fields(command)...)
 			require.Equal(t, 0, r.code)
 			require.Regexp(t, `\d+\.\d+`, r.stdout)
@@ -197,8 +196,7 @@ func TestOddPaths(t *testing.T) {
 	base := c.workspace
 	for _, name := range []string{"with space", "com,ma", "co:lon", `quo"te's`, "-dash", "ünï-日本", "equal=sign", "dollar$(x)`y`"} {
 		t.Run(name, func(t *testing.T) {
-			c := *c
-			c.t = t
+			c := c.with(t)
 			c.workspace = filepath.Join(base, name)
 			require.NoError(t, os.MkdirAll(filepath.Join(c.workspace, "sub dir,x"), 0o755))
 			require.NoError(t, os.Mkdir(filepath.Join(c.workspace, ".git"), 0o755))

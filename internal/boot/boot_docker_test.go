@@ -279,7 +279,7 @@ func TestStay(t *testing.T) {
 		{[]string{"run", "--kind", "rust", "--cwd", "/workspace/x", "--", "sh"}, 126, "aifo-shim: cannot enter /workspace/x in the rust sidecar: no such file or directory\n"},
 		{[]string{"run", "--kind", "rust", "--", "cargo"}, 127, "aifo-shim: cargo: not found in the rust sidecar\n"},
 		{[]string{"run", "--", "/etc/passwd"}, 126, "aifo-shim: /etc/passwd: cannot be executed in the sidecar: permission denied\n"},
-		{[]string{"run"}, 2, "usage: aifo-shim run [--cwd DIR] [--kind KIND] -- TOOL [ARGS...]\n"},
+		{[]string{"run"}, 2, "usage: aifo-shim run [--cwd DIR] [--kind KIND] [--hex] -- TOOL [ARGS...]\n"},
 		{[]string{"signal", "--id", "none", "--signal", "TERM"}, 3, ""},
 		{[]string{"signal", "--id", "a b", "--signal", "TERM"}, 2, "usage: aifo-shim signal --id ID --signal HUP|INT|QUIT|KILL|TERM\n"},
 		{[]string{"end", "--id", "none"}, 3, ""},

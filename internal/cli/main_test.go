@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,6 +23,11 @@ import (
 
 // TestMain also is the programs that the scripts run: ours, and a fake docker.
 func TestMain(m *testing.M) {
+	if strings.HasSuffix(os.Args[0], ".test") {
+		// Where HUP is ignored, as under nohup, the programs would ignore it too;
+		// a caught signal they get back with its usual meaning.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	testscript.Main(m, map[string]func(){
 		"aifo-coder": func() { os.Exit(cli.Main(os.Args[1:], cli.System())) },
 		"docker":     fakeDockerMain,

@@ -28,6 +28,9 @@ const envChild = "AIFO_PROC_TEST_CHILD"
 func TestMain(m *testing.M) {
 	switch os.Getenv(envChild) {
 	case "":
+		// Where HUP is ignored, as under nohup, children would ignore it too; a
+		// caught signal they get back with its usual meaning.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		os.Exit(m.Run())
 	case "signals":
 		printSignals()

@@ -43,7 +43,11 @@ func watchSignals(ctx context.Context) *signalWatch {
 	w := &signalWatch{ch: make(chan os.Signal, 8), done: make(chan struct{})}
 	w.starting, w.abort = context.WithCancelCause(ctx)
 	w.patience, w.insist = context.WithCancelCause(ctx)
-	signal.Notify(w.ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) { // nohup means it
+			signal.Notify(w.ch, s)
+		}
+	}
 	go w.loop()
 	return w
 }

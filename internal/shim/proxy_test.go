@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
@@ -29,6 +31,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(c.run())
 	}
+	// Where HUP is ignored, as under nohup, the shim would ignore it too; a caught
+	// signal it gets back with its usual meaning.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
