@@ -171,8 +171,10 @@ func TestTerminal(t *testing.T) {
 		_, err := io.WriteString(tty, line+"\n")
 		require.NoError(t, err)
 	}
-	say("echo SIZE $(stty size) $((6*7))")
-	eventually(t, func() bool { return strings.Contains(out.String(), "SIZE 33 111 42") }, "the size arrives")
+	eventually(t, func() bool { return strings.Contains(out.String(), "/workspace") }, "the shell prompts")
+	// docker tells the container the size a moment after it has started.
+	say("until [ \"$(stty size)\" = '33 111' ]; do :; done; echo SIZE $((6*7))")
+	eventually(t, func() bool { return strings.Contains(out.String(), "SIZE 42") }, "the size arrives")
 	say("python -c 'print(7*6, \"by tool\")'")
 	eventually(t, func() bool { return strings.Contains(out.String(), "42 by tool") }, "a tool runs")
 	say("sleep 1000")
