@@ -38,11 +38,24 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script, each script one story. Each has a home, a
 // runtime directory and a fake engine of its own, and begins in $WORK/src.
 func TestScripts(t *testing.T) {
+	p := params(t)
+	p.Dir = "testdata/script"
+	testscript.Run(t, p)
+}
+
+// TestToolchainCPP is the part of TestScripts that make test-toolchain-cpp runs.
+func TestToolchainCPP(t *testing.T) {
+	p := params(t)
+	p.Files = []string{"testdata/script/c-cpp.txtar"}
+	testscript.Run(t, p)
+}
+
+func params(t *testing.T) testscript.Params {
+	t.Helper()
 	if _, err := shims.Path("/", "amd64"); err != nil {
 		t.Fatalf("%v\nrun: make build", err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	return testscript.Params{
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
@@ -54,7 +67,7 @@ func TestScripts(t *testing.T) {
 			"nothing":   cmdNothing,
 			"mkdirs":    cmdMkdirs,
 		},
-	})
+	}
 }
 
 func setup(t *testing.T, e *testscript.Env) error {
