@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/fakedocker"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
 
 var info = []string{"info", "--format", "{{json .}}"}
 
 func TestInfo(t *testing.T) {
-	fake(t, answer{Argv: info, Out: `{"ServerVersion":"29.1","OperatingSystem":"Docker Desktop","OSType":"linux","Architecture":"aarch64","SecurityOptions":["name=seccomp,profile=builtin","name=rootless"],"Unknown":[1]}`})
+	fakedocker.Install(t, fakedocker.Answer{Argv: info, Out: `{"ServerVersion":"29.1","OperatingSystem":"Docker Desktop","OSType":"linux","Architecture":"aarch64","SecurityOptions":["name=seccomp,profile=builtin","name=rootless"],"Unknown":[1]}`})
 	got, err := docker.Client{}.Info(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, docker.Info{
@@ -43,7 +44,7 @@ func TestInfoPredicates(t *testing.T) {
 }
 
 func TestNoEngine(t *testing.T) {
-	for name, a := range map[string]answer{
+	for name, a := range map[string]fakedocker.Answer{
 		"exit 1":                 {Err: "Cannot connect to the Docker daemon\n", Code: 1},
 		"exit 0 and an error":    {Out: `{"ServerVersion":"","ServerErrors":["Cannot connect to the Docker daemon"]}`},
 		"no JSON":                {Out: "Cannot connect to the Docker daemon"},
@@ -51,7 +52,7 @@ func TestNoEngine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.Argv = info
-			fake(t, a)
+			fakedocker.Install(t, a)
 			_, err := docker.Client{}.Info(t.Context())
 			var engine *docker.EngineError
 			require.ErrorAs(t, err, &engine)
@@ -67,9 +68,9 @@ func TestNoDocker(t *testing.T) {
 
 func TestPresence(t *testing.T) {
 	for code, want := range map[int]bool{0: true, 1: false} {
-		fake(t,
-			answer{Argv: words("image inspect --format {{.Id}} -- -odd:1"), Code: code},
-			answer{Argv: words("network inspect --format {{.Id}} -- net"), Code: code},
+		fakedocker.Install(t,
+			fakedocker.Answer{Argv: fakedocker.Words("image inspect --format {{.Id}} -- -odd:1"), Code: code},
+			fakedocker.Answer{Argv: fakedocker.Words("network inspect --format {{.Id}} -- net"), Code: code},
 		)
 		got, err := docker.Client{}.ImagePresent(t.Context(), "-odd:1")
 		require.NoError(t, err)
@@ -78,13 +79,13 @@ func TestPresence(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	fake(t, answer{Argv: words("image inspect --format {{.Id}} -- x"), Err: "oh", Code: 125})
+	fakedocker.Install(t, fakedocker.Answer{Argv: fakedocker.Words("image inspect --format {{.Id}} -- x"), Err: "oh", Code: 125})
 	_, err := docker.Client{}.ImagePresent(t.Context(), "x")
 	require.ErrorContains(t, err, "oh", "not known is not absent")
 }
 
 func TestNetworkGateway(t *testing.T) {
-	ask := words("network inspect --format FORMAT -- bridge")
+	ask := fakedocker.Words("network inspect --format FORMAT -- bridge")
 	ask[3] = "{{json .IPAM.Config}}"
 	for out, want := range map[string]string{
 		`[{"Subnet":"172.17.0.0/16","Gateway":"172.17.0.1"}]`:   "172.17.0.1",
@@ -92,7 +93,7 @@ func TestNetworkGateway(t *testing.T) {
 		`[{"Subnet":"172.17.0.0/16"},{"Gateway":"172.18.0.1"}]`: "172.18.0.1",
 		`[]`: "", `null`: "", `[{"Gateway":"fd00::1"}]`: "", `no JSON`: "",
 	} {
-		fake(t, answer{Argv: ask, Out: out})
+		fakedocker.Install(t, fakedocker.Answer{Argv: ask, Out: out})
 		got, err := docker.Client{}.NetworkGateway(t.Context(), "bridge")
 		require.Equal(t, want, got, out)
 		require.Equal(t, want == "", err != nil, out)
@@ -109,13 +110,13 @@ func TestContainers(t *testing.T) {
 		}
 		return []string{noun, "inspect", "--format", format, id}
 	}
-	fake(t,
-		answer{Argv: words("container ls --all --no-trunc --filter label=k=v --format {{.ID}}"), Out: "one\ngone\ntwo\n"},
-		answer{Argv: inspect("container", "one"), Out: `{"k":"v","w":"/a,b=c \"d\""}`},
-		answer{Argv: inspect("container", "gone"), Err: "no such container", Code: 1},
-		answer{Argv: inspect("container", "two"), Out: `null`},
-		answer{Argv: words("network ls --no-trunc --filter label=k --format {{.ID}}"), Out: "net\n"},
-		answer{Argv: inspect("network", "net"), Out: `{"k":""}`},
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=k=v --format {{.ID}}"), Out: "one\ngone\ntwo\n"},
+		fakedocker.Answer{Argv: inspect("container", "one"), Out: `{"k":"v","w":"/a,b=c \"d\""}`},
+		fakedocker.Answer{Argv: inspect("container", "gone"), Err: "no such container", Code: 1},
+		fakedocker.Answer{Argv: inspect("container", "two"), Out: `null`},
+		fakedocker.Answer{Argv: fakedocker.Words("network ls --no-trunc --filter label=k --format {{.ID}}"), Out: "net\n"},
+		fakedocker.Answer{Argv: inspect("network", "net"), Out: `{"k":""}`},
 	)
 	var c docker.Client
 	got, err := c.Containers(t.Context(), "k=v")
@@ -127,32 +128,32 @@ func TestContainers(t *testing.T) {
 }
 
 func TestVolumes(t *testing.T) {
-	fake(t, answer{Argv: words("volume ls --format {{.Name}}"), Out: "b\nother\na\nab\n"})
+	fakedocker.Install(t, fakedocker.Answer{Argv: fakedocker.Words("volume ls --format {{.Name}}"), Out: "b\nother\na\nab\n"})
 	got, err := docker.Client{}.Volumes(t.Context(), []string{"a", "b", "c"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a", "b"}, got)
 }
 
 func TestContainerRunning(t *testing.T) {
-	ask := words("container inspect --format {{.State.Running}} -- c")
-	for want, a := range map[bool]answer{true: {Out: "true\n"}, false: {Out: "false\n"}} {
+	ask := fakedocker.Words("container inspect --format {{.State.Running}} -- c")
+	for want, a := range map[bool]fakedocker.Answer{true: {Out: "true\n"}, false: {Out: "false\n"}} {
 		a.Argv = ask
-		fake(t, a)
+		fakedocker.Install(t, a)
 		got, err := docker.Client{}.ContainerRunning(t.Context(), "c")
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	fake(t, answer{Argv: ask, Out: "true\n", Code: 1})
+	fakedocker.Install(t, fakedocker.Answer{Argv: ask, Out: "true\n", Code: 1})
 	got, err := docker.Client{}.ContainerRunning(t.Context(), "c")
 	require.NoError(t, err)
 	require.False(t, got, "a container that is gone does not run")
 }
 
 func TestLogsAndPull(t *testing.T) {
-	fake(t,
-		answer{Argv: words("container logs --tail 20 -- c"), Out: "out\n", Err: "\nreason\n"},
-		answer{Argv: words("pull i"), Out: "progress\n"},
-		answer{Argv: words("rm x"), Err: "refused\n", Code: 1},
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: fakedocker.Words("container logs --tail 20 -- c"), Out: "out\n", Err: "\nreason\n"},
+		fakedocker.Answer{Argv: fakedocker.Words("pull i"), Out: "progress\n"},
+		fakedocker.Answer{Argv: fakedocker.Words("rm x"), Err: "refused\n", Code: 1},
 	)
 	var traced [][]string
 	c := docker.Client{Trace: func(argv []string) { traced = append(traced, argv) }}
@@ -162,6 +163,6 @@ func TestLogsAndPull(t *testing.T) {
 	var progress bytes.Buffer
 	require.NoError(t, c.Pull(t.Context(), "i", &progress))
 	require.Equal(t, "progress\n", progress.String())
-	require.EqualError(t, c.Do(t.Context(), words("rm x")), "refused")
-	require.Equal(t, [][]string{words("docker pull i"), words("docker rm x")}, traced, "commands that change something, and no others")
+	require.EqualError(t, c.Do(t.Context(), fakedocker.Words("rm x")), "refused")
+	require.Equal(t, [][]string{fakedocker.Words("docker pull i"), fakedocker.Words("docker rm x")}, traced, "commands that change something, and no others")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerexec"
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
+	"github.com/aifo-coder/aifo-coder/internal/fakedocker"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
 
@@ -27,7 +28,7 @@ func ask(stdin bool) []string {
 }
 
 func helper(args string) []string {
-	return append(words("exec --user 1:2 tc-rust /opt/aifo/bin/aifo-shim"), words(args)...)
+	return append(fakedocker.Words("exec --user 1:2 tc-rust /opt/aifo/bin/aifo-shim"), fakedocker.Words(args)...)
 }
 
 func call(stdin *strings.Reader, out, err *bytes.Buffer) execproxy.Call {
@@ -38,15 +39,15 @@ func call(stdin *strings.Reader, out, err *bytes.Buffer) execproxy.Call {
 	return c
 }
 
-var isRunning = words("container inspect --format {{.State.Running}} -- tc-rust")
+var isRunning = fakedocker.Words("container inspect --format {{.State.Running}} -- tc-rust")
 
 func TestRun(t *testing.T) {
 	for code, asksDocker := range map[int]bool{0: false, 2: false, 101: false, 1: true, 125: true, 126: true, 127: true, 137: true} {
-		answers := []answer{{Argv: ask(code == 2), Out: "out", Err: "err", Code: code}}
+		answers := []fakedocker.Answer{{Argv: ask(code == 2), Out: "out", Err: "err", Code: code}}
 		if asksDocker {
-			answers = append(answers, answer{Argv: isRunning, Out: "true\n"})
+			answers = append(answers, fakedocker.Answer{Argv: isRunning, Out: "true\n"})
 		}
-		fake(t, answers...)
+		fakedocker.Install(t, answers...)
 		var stdin *strings.Reader
 		if code == 2 {
 			stdin = strings.NewReader("in")
@@ -62,9 +63,9 @@ func TestRun(t *testing.T) {
 
 // TestSidecarHasEnded: docker's exit code is not the tool's.
 func TestSidecarHasEnded(t *testing.T) {
-	for _, running := range []answer{{Code: 1}, {Out: "false\n"}} {
+	for _, running := range []fakedocker.Answer{{Code: 1}, {Out: "false\n"}} {
 		running.Argv = isRunning
-		fake(t, answer{Argv: ask(false), Err: "no such container", Code: 1}, running)
+		fakedocker.Install(t, fakedocker.Answer{Argv: ask(false), Err: "no such container", Code: 1}, running)
 		var out, errOut bytes.Buffer
 		_, err := executor().Run(t.Context(), call(nil, &out, &errOut))
 		require.ErrorContains(t, err, "the rust sidecar has ended")
@@ -74,7 +75,7 @@ func TestSidecarHasEnded(t *testing.T) {
 // TestEndOfACall: killing the docker command would leave the tool running, so
 // the tool is ended in the container.
 func TestEndOfACall(t *testing.T) {
-	fake(t, answer{Argv: ask(false), Out: "Ready\n", Block: true}, answer{Argv: helper("end --id id --grace 1s")})
+	fakedocker.Install(t, fakedocker.Answer{Argv: ask(false), Out: "Ready\n", Block: true}, fakedocker.Answer{Argv: helper("end --id id --grace 1s")})
 	gone := errors.New("the client has gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	r, w := io.Pipe()
@@ -90,13 +91,13 @@ func TestEndOfACall(t *testing.T) {
 }
 
 func TestHelpers(t *testing.T) {
-	fake(t,
-		answer{Argv: helper("signal --id id --signal INT")},
-		answer{Argv: helper("ready --wait")},
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: helper("signal --id id --signal INT")},
+		fakedocker.Answer{Argv: helper("ready --wait")},
 	)
 	require.NoError(t, executor().Signal(t.Context(), "rust", "id", "INT"))
 	require.NoError(t, executor().AwaitBoot(t.Context(), "rust"))
 
-	fake(t, answer{Argv: helper("ready --wait"), Err: "no\n", Code: 1})
+	fakedocker.Install(t, fakedocker.Answer{Argv: helper("ready --wait"), Err: "no\n", Code: 1})
 	require.EqualError(t, executor().AwaitBoot(t.Context(), "rust"), "no")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/fakedocker"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/session"
@@ -21,43 +22,43 @@ func labelsOf(host string, pid int, start string) string {
 
 const noPID = 1 << 22 // above any pid of Linux
 
-func inspect(id, out string) answer {
-	return answer{Argv: []string{"container", "inspect", "--format", "{{json .Config.Labels}}", id}, Out: out}
+func inspect(id, out string) fakedocker.Answer {
+	return fakedocker.Answer{Argv: []string{"container", "inspect", "--format", "{{json .Config.Labels}}", id}, Out: out}
 }
 
 func TestSweep(t *testing.T) {
 	self := hostfacts.Self()
-	fake(t,
-		answer{Argv: words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "dead live elsewhere nobody garbled dead2"},
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "dead live elsewhere nobody garbled dead2"},
 		inspect("dead", labelsOf(self.Host, noPID, "x")),
 		inspect("live", labelsOf(self.Host, os.Getpid(), self.Start)),
 		inspect("elsewhere", labelsOf(self.Host+"x", noPID, "x")),
 		inspect("nobody", `{"dev.aifo-coder.session":"x"}`),
 		inspect("garbled", `{"dev.aifo-coder.owner-host":"`+self.Host+`","dev.aifo-coder.owner-pid":"12x"}`),
 		inspect("dead2", labelsOf(self.Host, noPID, "y")),
-		answer{Argv: words("rm --force --volumes dead dead2")},
-		answer{Argv: words("network ls --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "net live-net"},
-		answer{Argv: []string{"network", "inspect", "--format", "{{json .Labels}}", "net"}, Out: labelsOf(self.Host, noPID, "x")},
-		answer{Argv: []string{"network", "inspect", "--format", "{{json .Labels}}", "live-net"}, Out: labelsOf(self.Host, os.Getpid(), self.Start)},
-		answer{Argv: words("network rm net")},
+		fakedocker.Answer{Argv: fakedocker.Words("rm --force --volumes dead dead2")},
+		fakedocker.Answer{Argv: fakedocker.Words("network ls --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "net live-net"},
+		fakedocker.Answer{Argv: []string{"network", "inspect", "--format", "{{json .Labels}}", "net"}, Out: labelsOf(self.Host, noPID, "x")},
+		fakedocker.Answer{Argv: []string{"network", "inspect", "--format", "{{json .Labels}}", "live-net"}, Out: labelsOf(self.Host, os.Getpid(), self.Start)},
+		fakedocker.Answer{Argv: fakedocker.Words("network rm net")},
 	)
 	require.NoError(t, session.Sweep(t.Context(), docker.Client{}, self))
 }
 
 func TestSweepOfNothing(t *testing.T) {
-	fake(t,
-		answer{Argv: words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}")},
-		answer{Argv: words("network ls --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}")},
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}")},
+		fakedocker.Answer{Argv: fakedocker.Words("network ls --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}")},
 	)
 	require.NoError(t, session.Sweep(t.Context(), docker.Client{}, hostfacts.Self()))
 }
 
 func TestSweepThatFails(t *testing.T) {
 	self := hostfacts.Self()
-	fake(t,
-		answer{Argv: words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "dead"},
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "dead"},
 		inspect("dead", labelsOf(self.Host, noPID, "x")),
-		answer{Argv: words("rm --force --volumes dead"), Err: "device is busy", Code: 1},
+		fakedocker.Answer{Argv: fakedocker.Words("rm --force --volumes dead"), Err: "device is busy", Code: 1},
 	)
 	require.ErrorContains(t, session.Sweep(t.Context(), docker.Client{}, self), "remove left containers: device is busy")
 }

@@ -1,45 +1,51 @@
-package session_test
+// Package fakedocker is a docker command for tests: it gives the answers that a
+// test expects to be asked for, and fails the test on any other question.
+package fakedocker
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// answer is what the fake docker says to one argument vector.
-type answer struct {
+// Answer is what the fake docker says to one argument vector.
+type Answer struct {
 	Argv     []string
 	Out, Err string
 	Code     int
+	Block    bool // wait for SIGTERM before the end
 }
 
 const envAnswers = "AIFO_TEST_ANSWERS"
 
-// TestMain also is the fake docker, under that name.
-func TestMain(m *testing.M) {
+// Main runs the tests of m, or is the fake docker when the test binary was
+// started under that name. It returns the exit code for TestMain.
+func Main(m *testing.M) int {
 	if filepath.Base(os.Args[0]) == "docker" {
-		os.Exit(fakeDocker(os.Args[1:]))
+		return answerTo(os.Args[1:])
 	}
-	os.Exit(m.Run())
+	return m.Run()
 }
 
-func fakeDocker(argv []string) int {
+func answerTo(argv []string) int {
 	path := os.Getenv(envAnswers)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		panic(err)
 	}
-	var answers []answer
+	var answers []Answer
 	if err := json.Unmarshal(data, &answers); err != nil {
 		panic(err)
 	}
-	i := slices.IndexFunc(answers, func(a answer) bool { return slices.Equal(a.Argv, argv) })
+	i := slices.IndexFunc(answers, func(a Answer) bool { return slices.Equal(a.Argv, argv) })
 	log, err := os.OpenFile(path+".log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		panic(err)
@@ -48,14 +54,21 @@ func fakeDocker(argv []string) int {
 	if i < 0 {
 		return 99
 	}
+	ch := make(chan os.Signal, 1)
+	if answers[i].Block {
+		signal.Notify(ch, syscall.SIGTERM)
+	}
 	fmt.Print(answers[i].Out)
 	fmt.Fprint(os.Stderr, answers[i].Err)
+	if answers[i].Block {
+		<-ch
+	}
 	return answers[i].Code
 }
 
-// fake puts a docker on PATH that gives the answers. The test fails on a
+// Install puts a docker on PATH that gives the answers. The test fails on a
 // command without an answer and on an answer that nobody asked for.
-func fake(t *testing.T, answers ...answer) {
+func Install(t *testing.T, answers ...Answer) {
 	t.Helper()
 	dir := t.TempDir()
 	self, err := os.Executable()
@@ -82,4 +95,5 @@ func fake(t *testing.T, answers ...answer) {
 	})
 }
 
-func words(s string) []string { return strings.Fields(s) }
+// Words splits a command as a test writes it, at its spaces.
+func Words(s string) []string { return strings.Fields(s) }
