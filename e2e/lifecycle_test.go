@@ -342,3 +342,50 @@ var ownerRE = regexp.MustCompile(`(dev\.aifo-coder\.owner-(?:pid|start))=[^\x00]
 
 // ownerless takes out what differs between two runs: the process.
 func ownerless(v string) string { return ownerRE.ReplaceAllString(v, "$1=X") }
+
+// TestBrokenOutput closes the reader of the agent's output: the agent must not
+// go on without its session.
+func TestBrokenOutput(t *testing.T) {
+	c := self(t)
+	for _, agent := range []string{"exec yes", "trap '' PIPE; while :; do echo x || :; done"} {
+		cmd := c.command(t.Context(), "shell", "--", "-c", agent)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		_, err = out.Read(make([]byte, 1))
+		require.NoError(t, err)
+		require.NoError(t, out.Close())
+		require.Error(t, cmd.Wait())
+		c.requireNothingLeft()
+	}
+}
+
+// TestSignalWhileStarting ends the session at many moments of its start.
+func TestSignalWhileStarting(t *testing.T) {
+	c := self(t)
+	for delay := time.Duration(0); delay < 500*time.Millisecond; delay += 40 * time.Millisecond {
+		cmd := c.command(t.Context(), "--toolchain", "python", "shell", "--", "sleep", "600")
+		require.NoError(t, cmd.Start())
+		// The moments are what is tested; nothing is waited for.
+		time.AfterFunc(delay, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+		require.Error(t, cmd.Wait())
+		// Before our first instruction the signal kills the process itself.
+		require.Contains(t, []int{143, -1}, cmd.ProcessState.ExitCode(), delay)
+		c.requireNothingLeft()
+	}
+}
+
+// TestSameSessionIDTwice checks that a session which cannot have its names
+// leaves those of the other one alone.
+func TestSameSessionIDTwice(t *testing.T) {
+	a, b := self(t), self(t)
+	for _, c := range []*caller{a, b} {
+		c.env = append(c.env, "AIFO_CODER_FORK_SESSION=collides")
+	}
+	s := a.start(append(toolchains("python"), ready("true")...)...)
+	require.Equal(t, 125, b.script("true", "--toolchain", "python").code)
+	require.Equal(t, 125, b.script("true", "--toolchain", "python", "--docker-network", "bridge").code)
+	require.Len(t, a.containers(), 2)
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(t, 143, s.end(t))
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
@@ -81,7 +82,7 @@ func (a *app) root() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd.Flags()) },
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(suggestFlag)
@@ -101,7 +102,10 @@ const (
 )
 
 // begin checks what every command shares, before any command does anything.
-func (a *app) begin() error {
+func (a *app) begin(fs *pflag.FlagSet) error {
+	if err := checkEmpty(fs); err != nil {
+		return err
+	}
 	mode, err := ui.ParseMode(firstNonEmpty(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func parts(err error) []error {
 // exitCode is the only place where an error becomes an exit code.
 func exitCode(err error) int {
 	switch {
-	case is[*UsageError](err), is[*hostfacts.WorkspaceError](err), is[*hostfacts.CABundleError](err):
+	case is[*UsageError](err), is[*hostfacts.WorkspaceError](err), is[*hostfacts.EnvError](err):
 		return exitUsage
 	case is[*proc.NotFoundError](err):
 		return exitNoDocker

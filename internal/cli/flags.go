@@ -167,6 +167,18 @@ func checkNetwork(name string) error {
 	return nil
 }
 
+// checkEmpty refuses flags that were given an empty value: --workspace "$UNSET"
+// must not mean the default.
+func checkEmpty(fs *pflag.FlagSet) error {
+	var err error
+	fs.Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			err = fmt.Errorf("--%s has an empty value", f.Name)
+		}
+	})
+	return err
+}
+
 // suggestFlag names the nearest flag when one is unknown.
 func suggestFlag(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError

@@ -103,11 +103,14 @@ func (e *WorkspaceError) Error() string {
 	return fmt.Sprintf("the directory %q cannot be the workspace: %s", e.Path, e.Reason)
 }
 
-// CABundleError says that the file of AIFO_CODER_CA_BUNDLE cannot be used.
-type CABundleError struct{ Err error }
+// EnvError says that an environment variable has a value that cannot be used.
+type EnvError struct {
+	Name string
+	Err  error
+}
 
-func (e *CABundleError) Error() string { return "AIFO_CODER_CA_BUNDLE: " + e.Err.Error() }
-func (e *CABundleError) Unwrap() error { return e.Err }
+func (e *EnvError) Error() string { return e.Name + ": " + e.Err.Error() }
+func (e *EnvError) Unwrap() error { return e.Err }
 
 // Host reads everything but the engine. workspace is what the user asked for,
 // or "" for the repository around the working directory. It returns a
@@ -140,6 +143,9 @@ func (f *Facts) readDirs() error {
 	if err != nil {
 		return fmt.Errorf("find the home directory: %w", err)
 	}
+	if !filepath.IsAbs(home) {
+		return &EnvError{Name: "HOME", Err: fmt.Errorf("%q is not an absolute path", home)}
+	}
 	f.Home = home
 	f.CacheDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "aifo-coder")
 	f.StateDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_STATE_HOME"), filepath.Join(home, ".local", "state")), "aifo-coder")
@@ -152,7 +158,11 @@ func RuntimeDir(env Env, uid int) string {
 	if dir := env.absolute("XDG_RUNTIME_DIR"); dir != "" {
 		return filepath.Join(dir, "aifo-coder")
 	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("aifo-coder-%d", uid))
+	tmp := os.TempDir()
+	if !filepath.IsAbs(tmp) {
+		tmp = "/tmp" // a relative one would be another directory in each working directory
+	}
+	return filepath.Join(tmp, fmt.Sprintf("aifo-coder-%d", uid))
 }
 
 func (f *Facts) readWorkspace(asked string) error {
@@ -235,8 +245,15 @@ func caBundle(env Env) (string, error) {
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}
+	var info os.FileInfo
+	if err == nil {
+		info, err = os.Stat(path)
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
 	if err != nil {
-		return "", &CABundleError{Err: err}
+		return "", &EnvError{Name: "AIFO_CODER_CA_BUNDLE", Err: err}
 	}
 	return path, nil
 }

@@ -18,9 +18,8 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
-// firstUncertain is the first exit code of `docker run` that may be docker's own
-// rather than the container's: then the container may be left behind.
-const firstUncertain = 125
+// dockerFailed is the exit code of `docker run` when it could not run the container.
+const dockerFailed = 125
 
 // runAgent runs the agent's container, beside the sidecars that start meanwhile.
 func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
@@ -52,21 +51,65 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	cmd.Signals = forward
+	lasting := context.WithoutCancel(running)
+	ended, end := context.WithCancel(lasting)
+	cmd.Signals = s.whenRunning(ended, forward)
 	s.Docker.Traced(cmd.Argv)
 
-	unhook := context.AfterFunc(running, func() { _ = s.removeAgent(context.WithoutCancel(running)) })
-	err := proc.Run(context.WithoutCancel(running), cmd)
+	unhook := context.AfterFunc(running, func() { s.keepRemovingAgent(ended) })
+	err := proc.Run(lasting, cmd)
+	end()
 	unhook()
-
+	// The container outlives a docker command whose output broke, that was
+	// killed, or that was told to detach.
+	removeErr := s.removeAgent(lasting)
 	var exit *proc.ExitError
-	if !errors.As(err, &exit) {
-		return 0, err
+	if errors.As(err, &exit) {
+		return exit.Code, removeErr
 	}
-	if exit.Code >= firstUncertain || running.Err() != nil {
-		return exit.Code, s.removeAgent(context.WithoutCancel(running))
+	return 0, errors.Join(err, removeErr)
+}
+
+// whenRunning passes signals on once the container runs. Before that they would
+// end docker alone, half-way, and the engine would go on to create a container
+// that nobody waits for.
+func (s *Session) whenRunning(ended context.Context, signals <-chan os.Signal) <-chan os.Signal {
+	passed := make(chan os.Signal)
+	go func() {
+		for {
+			select {
+			case sig := <-signals:
+				s.awaitAgent(ended)
+				select {
+				case passed <- sig:
+				case <-ended.Done():
+				}
+			case <-ended.Done():
+				return
+			}
+		}
+	}()
+	return passed
+}
+
+// awaitAgent waits until the agent's container runs.
+func (s *Session) awaitAgent(ended context.Context) {
+	for ended.Err() == nil {
+		running, err := s.Docker.ContainerRunning(ended, s.Plan.Agent.Name)
+		if running || err != nil {
+			return
+		}
+		time.Sleep(removePause)
 	}
-	return exit.Code, nil
+}
+
+// keepRemovingAgent removes the agent's container until docker run has ended: it
+// may be about to create it.
+func (s *Session) keepRemovingAgent(ended context.Context) {
+	for ended.Err() == nil {
+		_ = s.removeAgent(ended) // said once more, and reported, when docker has ended
+		time.Sleep(removePause)
+	}
 }
 
 // removeAgent removes the agent's container where there still is one.
@@ -164,11 +207,14 @@ func (s *Session) removeContainers(ctx context.Context, kind string) error {
 	}
 }
 
+// containers returns the ids of the containers that this process created for
+// the session. Another process may have been given the same session id.
 func (s *Session) containers(ctx context.Context, kind string) ([]string, error) {
 	objects, err := s.Docker.Containers(ctx, plan.LabelSession+"="+s.Plan.ID)
 	var ids []string
 	for _, o := range objects {
-		if kind == "" || o.Labels[plan.LabelKind] == kind {
+		owner, _ := ownerOf(o)
+		if owner == s.Facts.Owner && (kind == "" || o.Labels[plan.LabelKind] == kind) {
 			ids = append(ids, o.ID)
 		}
 	}

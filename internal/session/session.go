@@ -204,12 +204,16 @@ func (s *Session) createNetwork(ctx context.Context) error {
 		}
 		return err
 	}
-	s.onCleanup(s.removeNetwork)
 	// Not cancelled by Ctrl-C: a docker command that is killed half-way leaves
 	// us not knowing whether the network will exist.
 	ctx, cancel := s.bounded()
 	defer cancel()
-	if err := s.Docker.Do(ctx, n.Create); err != nil {
+	err := s.Docker.Do(ctx, n.Create)
+	var refused *proc.ExitError
+	if !errors.As(err, &refused) {
+		s.onCleanup(s.removeNetwork) // created, or nobody knows; one of that name is not ours
+	}
+	if err != nil {
 		return fmt.Errorf("create network %s: %w", n.Name, err)
 	}
 	return nil

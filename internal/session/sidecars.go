@@ -20,8 +20,20 @@ type sidecars struct {
 
 type sidecar struct {
 	plan.Sidecar
-	ready chan struct{} // closed when err is final
-	err   error
+	ready   chan struct{} // closed when the rest is final
+	created bool
+	err     error
+}
+
+// allCreated reports whether every sidecar's container was created. It is to be
+// asked when all starts have ended.
+func (s *sidecars) allCreated() bool {
+	for _, one := range s.byKind {
+		if !one.created {
+			return false
+		}
+	}
+	return true
 }
 
 var _ execproxy.Sidecars = (*sidecars)(nil)
@@ -44,19 +56,19 @@ func (s *Session) startSidecars(w *signalWatch) *sidecars {
 	s.onCleanup(func(ctx context.Context) error {
 		w.abort(errEnded) // a start that still runs need not go on to its bootstrap
 		started.Wait()
-		return s.removeSidecars(ctx)
+		return s.removeSidecars(ctx, sc.allCreated())
 	})
 	return sc
 }
 
 var errEnded = errors.New("the session has ended")
 
-func (s *Session) removeSidecars(ctx context.Context) error {
-	err := s.Docker.Do(ctx, s.Plan.RemoveSidecars())
-	if err == nil {
+// removeSidecars removes them by name where all were created; otherwise a name
+// may be somebody else's, and our own are found by their labels.
+func (s *Session) removeSidecars(ctx context.Context, all bool) error {
+	if all && s.Docker.Do(ctx, s.Plan.RemoveSidecars()) == nil {
 		return nil
 	}
-	// One of them was never created: remove those that were.
 	return s.removeContainers(ctx, "")
 }
 
@@ -66,6 +78,7 @@ func (s *Session) startSidecar(ctx context.Context, one *sidecar) error {
 	if err := s.Docker.Do(bounded, one.Run.Argv()); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
+	one.created = true
 	if err := s.awaitBoot(ctx, one); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}

@@ -37,6 +37,7 @@ type signalWatch struct {
 	forward chan os.Signal          // nil before the agent runs
 	end     context.CancelCauseFunc // ends the running session
 	seen    int
+	came    *SignalError // the first
 }
 
 func watchSignals(ctx context.Context) *signalWatch {
@@ -76,6 +77,9 @@ func (w *signalWatch) handle(s os.Signal) {
 	defer w.mu.Unlock()
 	w.seen++
 	cause := &SignalError{Signal: s.(syscall.Signal)}
+	if w.came == nil {
+		w.came = cause
+	}
 	if w.seen > 1 {
 		w.insist(cause)
 	}
@@ -125,9 +129,19 @@ func (w *signalWatch) result(running context.Context, code int, err error) (int,
 	var sig *SignalError
 	switch {
 	case errors.As(cause, &sig):
-		return sig.Code(), nil
+		return sig.Code(), err
 	case cause != nil:
 		return 0, cause
+	case err == nil && code == dockerFailed && w.first() != nil:
+		// The signal came while docker started the container, and made that fail.
+		return w.first().Code(), nil
 	}
 	return code, err
+}
+
+// first returns the first signal that came, or nil.
+func (w *signalWatch) first() *SignalError {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.came
 }

@@ -55,10 +55,13 @@ func Sweep(ctx context.Context, c docker.Client, self hostfacts.Owner) error {
 func orphans(objects []docker.Object, self hostfacts.Owner) []string {
 	var ids []string
 	for _, o := range objects {
-		owner, ok := hostfacts.ParseOwner(o.Labels[plan.LabelOwnerHost], o.Labels[plan.LabelOwnerPID], o.Labels[plan.LabelOwnerStart])
-		if ok && owner.Dead(self) {
+		if owner, ok := ownerOf(o); ok && owner.Dead(self) {
 			ids = append(ids, o.ID)
 		}
 	}
 	return ids
+}
+
+func ownerOf(o docker.Object) (hostfacts.Owner, bool) {
+	return hostfacts.ParseOwner(o.Labels[plan.LabelOwnerHost], o.Labels[plan.LabelOwnerPID], o.Labels[plan.LabelOwnerStart])
 }
