@@ -13,14 +13,15 @@ import (
 )
 
 // startSweep removes, beside the start of this session, what killed ones left.
-// Failing to is no reason to keep the user from working.
+// Failing to is no reason to keep the user from working, nor news: another
+// session may be removing the same.
 func (s *Session) startSweep(ctx context.Context) error {
 	swept := make(chan struct{})
 	go func() {
 		defer close(swept)
 		err := errors.Join(Sweep(ctx, s.Docker, s.Facts.Owner), lock.Sweep(s.Facts.RuntimeDir))
 		if err != nil && ctx.Err() == nil {
-			s.Log.Warn("could not remove what an earlier session left", "err", err)
+			s.Log.Info("could not remove what an earlier session left", "err", err)
 		}
 	}()
 	s.onCleanup(func(context.Context) error { <-swept; return nil })
