@@ -6,8 +6,6 @@
 // It imports the standard library only, because the static shim links it.
 package execproto
 
-import "syscall"
-
 // The endpoints of the proxy.
 const (
 	PathExec   = "/exec"
@@ -17,11 +15,19 @@ const (
 
 // Header and trailer names.
 const (
-	HeaderProto    = "X-Aifo-Proto"   // request: protocol version, "1", "2" or "3"
-	HeaderExecID   = "X-Aifo-Exec-Id" // request: exec id chosen by the client
-	HeaderExitCode = "X-Exit-Code"    // response header (plain replies) or trailer (version 2)
-	HeaderRespID   = "X-Exec-Id"      // response: the exec id in use
+	HeaderProto    = "X-Aifo-Proto"    // request: protocol version, "1", "2" or "3"
+	HeaderExecID   = "X-Aifo-Exec-Id"  // request: exec id chosen by the client
+	HeaderExitCode = "X-Exit-Code"     // response header (plain replies) or trailer (version 2)
+	HeaderRespID   = "X-Exec-Id"       // response: the exec id in use
+	HeaderFiles    = "X-Aifo-Files"    // request: the client would hand over its files; response: it shall
+	HeaderTerminal = "X-Aifo-Terminal" // response: the tool gets the terminal that was asked for
 )
+
+// TerminalGiven is the only value of HeaderTerminal.
+const TerminalGiven = "1"
+
+// FilesStdio is the only value of HeaderFiles: standard input, output and error.
+const FilesStdio = "3"
 
 // Upgrade is the protocol name in the Upgrade header of a version 3 call.
 const Upgrade = "aifo-exec/3"
@@ -33,6 +39,12 @@ const (
 	KeyArg    = "arg"
 	KeyExecID = "exec_id"
 	KeySignal = "signal"
+
+	// Of version 3 only.
+	KeyEnv  = "env"  // NAME=value, repeated
+	KeyTTY  = "tty"  // "1": the tool shall have a terminal
+	KeyRows = "rows" // of that terminal
+	KeyCols = "cols"
 )
 
 // Environment variables that tell a shim where its proxy is.
@@ -52,7 +64,8 @@ const (
 )
 
 // Limits of one request. An argument list is limited by what Linux takes:
-// MAX_ARG_STRLEN for one string and 2 MiB in all for the usual stack limit.
+// MAX_ARG_STRLEN for one string and 2 MiB in all for the usual stack limit. As
+// there, the variables of the call count as arguments do.
 const (
 	MaxToolLen     = 64
 	MaxCwdLen      = 4096
@@ -76,33 +89,6 @@ const (
 	CacheRoot  = "/var/cache/aifo"         // where cache volumes are mounted in a sidecar
 	SocketURL  = "unix:///run/aifo/toolexec.sock"
 )
-
-// signals are those that a client may send, by the name used on the wire
-// (without "SIG"). WINCH has its own frame.
-var signals = map[string]syscall.Signal{
-	"HUP":  syscall.SIGHUP,
-	"INT":  syscall.SIGINT,
-	"QUIT": syscall.SIGQUIT,
-	"KILL": syscall.SIGKILL,
-	"TERM": syscall.SIGTERM,
-}
-
-// ParseSignal returns the signal with the given wire name and whether a client
-// may send it.
-func ParseSignal(name string) (syscall.Signal, bool) {
-	s, ok := signals[name]
-	return s, ok
-}
-
-// SignalName returns the wire name of s, or "" when a client may not send it.
-func SignalName(s syscall.Signal) string {
-	for name, sig := range signals {
-		if sig == s {
-			return name
-		}
-	}
-	return ""
-}
 
 // ValidExecID reports whether id may name a call: 1 to MaxExecIDLen letters,
 // digits, '-' or '_', so that it is safe in an environment variable, a log line

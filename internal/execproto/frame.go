@@ -9,8 +9,8 @@ import (
 )
 
 // FrameType tells what a frame carries. Client to proxy: FrameStdin, FrameStdinEOF,
-// FrameSignal. Proxy to client: FrameStdout, FrameStderr, FrameCredit,
-// FrameError, FrameExit (docs/protocol.md, "Frames").
+// FrameSignal, FrameResize, FrameFiles. Proxy to client: FrameStdout, FrameStderr,
+// FrameCredit, FrameError, FrameExit (docs/protocol.md, "Frames").
 type FrameType byte
 
 // The frames of protocol version 3.
@@ -18,6 +18,8 @@ const (
 	FrameStdin    FrameType = 'i' // bytes for the tool's standard input
 	FrameStdinEOF FrameType = 'z' // no more input; no payload
 	FrameSignal   FrameType = 's' // wire name of a signal
+	FrameResize   FrameType = 'w' // two uint16: rows and columns of the client's terminal
+	FrameFiles    FrameType = 'f' // no payload; the client's three files come along with it
 	FrameStdout   FrameType = 'o' // bytes the tool wrote to standard output
 	FrameStderr   FrameType = 'e' // bytes the tool wrote to standard error
 	FrameCredit   FrameType = 'c' // uint32: so many more bytes of input may be sent
@@ -81,7 +83,7 @@ func (fr *FrameReader) Read() (Frame, error) {
 
 func (t FrameType) known() bool {
 	switch t {
-	case FrameStdin, FrameStdinEOF, FrameSignal, FrameStdout, FrameStderr, FrameCredit, FrameError, FrameExit:
+	case FrameStdin, FrameStdinEOF, FrameSignal, FrameResize, FrameFiles, FrameStdout, FrameStderr, FrameCredit, FrameError, FrameExit:
 		return true
 	}
 	return false
@@ -134,6 +136,19 @@ func (f Frame) Uint32() (uint32, error) {
 		return 0, fmt.Errorf("%w: %d bytes where a number was expected", ErrFrame, len(f.Payload))
 	}
 	return binary.BigEndian.Uint32(f.Payload), nil
+}
+
+// EncodeSize is the payload of FrameResize and MuxResize.
+func EncodeSize(rows, cols uint16) []byte {
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, rows), cols)
+}
+
+// DecodeSize is the inverse of EncodeSize.
+func DecodeSize(p []byte) (rows, cols uint16, err error) {
+	if len(p) != 4 {
+		return 0, 0, fmt.Errorf("%w: %d bytes where a size was expected", ErrFrame, len(p))
+	}
+	return binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:]), nil
 }
 
 // Stream is an io.Writer that sends what is written to it as frames of one type.

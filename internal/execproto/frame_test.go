@@ -80,6 +80,17 @@ func TestUint32(t *testing.T) {
 	assert.ErrorIs(t, err, ErrFrame)
 }
 
+func TestSize(t *testing.T) {
+	assert.Equal(t, "\x00\x18\x01\x00", string(EncodeSize(24, 256)))
+	rows, cols, err := DecodeSize(EncodeSize(65535, 0))
+	require.NoError(t, err)
+	assert.Equal(t, [2]uint16{65535, 0}, [2]uint16{rows, cols})
+	for _, bad := range []string{"", "abc", "abcde"} {
+		_, _, err := DecodeSize([]byte(bad))
+		assert.ErrorIs(t, err, ErrFrame)
+	}
+}
+
 // TestFrameWriterIsSafe: frames of concurrent writers do not mix.
 func TestFrameWriterIsSafe(t *testing.T) {
 	pr, pw := io.Pipe()
@@ -133,6 +144,7 @@ func FuzzFrameReader(f *testing.F) {
 	f.Add([]byte("c\x00\x00\x00\x03\x00\x00\x01"))
 	f.Add([]byte("o\xff\xff\xff\xff"))
 	f.Add([]byte("s\x00\x00\x00\x03INTx"))
+	f.Add([]byte("f\x00\x00\x00\x00w\x00\x00\x00\x04\x00\x18\x00\x50"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := NewFrameReader(bytes.NewReader(in))
 		var again bytes.Buffer
