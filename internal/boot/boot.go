@@ -96,6 +96,9 @@ func (o *options) prepare() error {
 	if err := o.environment(user); err != nil {
 		return err
 	}
+	if !o.Stay {
+		warn("note of the environment; variables set in it will not reach tools", noteEnvironment(execproto.EnvFiles, os.Environ()))
+	}
 	if err := o.asUser(func() error { return os.Chdir(o.Workdir) }); err != nil {
 		return fmt.Errorf("cannot enter %s: %w", o.Workdir, cause(err))
 	}
@@ -148,6 +151,36 @@ func (o *options) environment(user string) error {
 		}
 	}
 	return nil
+}
+
+// noteEnvironment writes down what the program will begin with, so that the shim
+// can tell which variables were set since. It is nothing that the program could
+// not read anyway.
+func noteEnvironment(places, env []string) error {
+	var errs []error
+	for _, p := range places {
+		_ = os.Remove(p) // of an earlier start, or a link of the image
+		err := writeNew(p, strings.Join(env, "\x00")+"\x00")
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// writeNew writes a file where there must be none, as a whole or not at all: a
+// secret that a part of it lacks would count as set later.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
 }
 
 // become executes what the container is for. Whether a file may be executed is

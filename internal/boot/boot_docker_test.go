@@ -102,15 +102,16 @@ touch ~/x && echo writable; bash -lc 'echo path=$PATH'`
 func TestUser(t *testing.T) {
 	out, code := bootRun(t, []string{"--tmpfs", "/home/coder/.config/a/b"},
 		"--user", "4711:4712", "--path-first", "/opt/aifo/bin", "--workdir", "/usr", "--", "sh", "-c",
-		report+"; stat -c '%n %U' ~/.config ~/.config/a ~/.config/a/b")
+		report+"; stat -c '%n %U' ~/.config ~/.config/a ~/.config/a/b; stat -c '%n %U %a' /.aifo-env; tr '\\0' '\\n' < /.aifo-env | sort > ~/a; env | sort | grep -v ^_= > ~/b; comm -23 ~/a ~/b | sed s/^/note=/")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
 	}
 	want(t, out, "4711", "4712", "coder", "home=/home/coder user=coder log=coder run=/tmp/runtime-4711",
 		"CapPrm: 0000000000000000", "CapEff: 0000000000000000", "CapInh: 0000000000000000", "CapBnd: 0000000000000000", "CapAmb: 0000000000000000",
 		"NoNewPrivs: 1", "0022", "/usr", "/home/coder coder 755", "/tmp/runtime-4711 coder 700", "writable",
-		"/home/coder/.config coder", "/home/coder/.config/a coder", "/home/coder/.config/a/b root")
-	if !strings.Contains(out, "path=/opt/aifo/bin:") || strings.Contains(out, "warning") {
+		"/home/coder/.config coder", "/home/coder/.config/a coder", "/home/coder/.config/a/b root",
+		"/.aifo-env root 644")
+	if !strings.Contains(out, "path=/opt/aifo/bin:") || strings.Contains(out, "warning") || strings.Contains(out, "note=") {
 		t.Errorf("output:\n%s", out)
 	}
 }

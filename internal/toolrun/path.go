@@ -90,3 +90,13 @@ func setenv(env []string, name, value string) []string {
 	})
 	return append(env, name+"="+value)
 }
+
+// getenv returns the value of name in env, "" when it has none.
+func getenv(env []string, name string) string {
+	for _, e := range slices.Backward(env) {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}

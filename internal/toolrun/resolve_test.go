@@ -80,8 +80,7 @@ func TestSearchPath(t *testing.T) {
 }
 
 func TestEnviron(t *testing.T) {
-	t.Setenv("VIRTUAL_ENV", "old")
-	env := environ(Command{Venv: "/workspace/.venv"}, []string{"/a", "/b"})
+	env := environ([]string{"VIRTUAL_ENV=old"}, Command{Venv: "/workspace/.venv"}, []string{"/a", "/b"})
 	for _, e := range []string{"VIRTUAL_ENV=/workspace/.venv", "PATH=/workspace/.venv/bin:/a:/b"} {
 		if !slices.Contains(env, e) {
 			t.Errorf("no %s in %q", e, env)
@@ -95,13 +94,13 @@ func TestEnviron(t *testing.T) {
 func TestExplain(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
-		want failure
+		want Failure
 	}{
-		{fmt.Errorf("x: %w", fs.ErrNotExist), failure{127, "cargo: not found in the rust sidecar"}},
-		{errTooLong, failure{126, "cargo: argument list too long"}},
-		{&fs.PathError{Err: fs.ErrPermission}, failure{126, "cargo: cannot be executed in the rust sidecar: permission denied"}},
+		{fmt.Errorf("x: %w", fs.ErrNotExist), Failure{127, "cargo: not found in the rust sidecar"}},
+		{errTooLong, Failure{126, "cargo: argument list too long"}},
+		{&fs.PathError{Err: fs.ErrPermission}, Failure{126, "cargo: cannot be executed in the rust sidecar: permission denied"}},
 	} {
-		if got := explain("cargo", "rust sidecar", tt.err); got != tt.want {
+		if got := Explain("cargo", "rust sidecar", tt.err); got != tt.want {
 			t.Errorf("%v: %+v", tt.err, got)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -53,19 +54,22 @@ func Run(args []string) int {
 	if err != nil || flags.NArg() == 0 {
 		return usage("run [--cwd DIR] [--kind KIND] [--hex] -- TOOL [ARGS...]", err)
 	}
-	if err := limitRoot(); err != nil {
+	if err := LimitRoot(); err != nil {
 		fmt.Fprintf(os.Stderr, "aifo-shim: %v\n", err)
 		return execproto.ExitLost
 	}
-	f := start(words[1:], words[0], strings.TrimSpace(kind+" sidecar"))
-	fmt.Fprintf(os.Stderr, "aifo-shim: %s\n", f.message)
-	return f.code
+	f := start(words[1:], words[0], Place(kind))
+	fmt.Fprintf(os.Stderr, "aifo-shim: %s\n", f.Message)
+	return f.Code
 }
 
-// limitRoot takes from root what the container was started with and a tool has
+// Place is how messages call the container of a toolchain.
+func Place(kind string) string { return strings.TrimSpace(kind + " sidecar") }
+
+// LimitRoot takes from root what the container was started with and a tool has
 // no use for. Docker gives it to whoever is root in a docker exec; others have
-// nothing.
-func limitRoot() error {
+// nothing. It works on the calling thread and what that executes.
+func LimitRoot() error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -85,30 +89,49 @@ func unhex(words []string) ([]string, error) {
 	return plain, nil
 }
 
-// failure says why a tool was not started.
-type failure struct {
-	code    int
-	message string
+// Failure says why a tool was not started.
+type Failure struct {
+	Code    int
+	Message string
 }
 
 // start executes argv and returns only when it cannot. The place is how
 // messages call the container.
-func start(argv []string, cwd, place string) failure {
+func start(argv []string, cwd, place string) Failure {
 	if !ready.Wait(ready.Limit) {
-		return failure{execproto.ExitLost, fmt.Sprintf("the %s is not ready after %v", place, ready.Limit)}
+		return Failure{execproto.ExitLost, fmt.Sprintf("the %s is not ready after %v", place, ready.Limit)}
 	}
 	if cwd != "" {
 		if err := os.Chdir(cwd); err != nil {
-			return failure{execproto.ExitNotExecutable, fmt.Sprintf("cannot enter %s in the %s: %v", cwd, place, cause(err))}
+			return CannotEnter(cwd, place, err)
 		}
 	}
 	ownSession()
-	dirs := searchPath()
-	cmd, err := Resolve(argv, cwd, Lookups{Dirs: dirs, Executable: Executable})
+	cmd, env, err := Prepare(argv, cwd, callerEnv(os.Environ()))
 	if err == nil {
-		err = Exec(cmd.Path, cmd.Argv, environ(cmd, dirs))
+		err = Exec(cmd.Path, cmd.Argv, env)
 	}
-	return explain(argv[0], place, err)
+	return Explain(argv[0], place, err)
+}
+
+// Prepare decides what a call of argv in cwd executes, and with which
+// environment: env, with the directories searched for the tool also searched by
+// the tool, and its virtual environment on.
+func Prepare(argv []string, cwd string, env []string) (Command, []string, error) {
+	dirs := SearchPath(getenv(env, "PATH"), getenv(env, "HOME"), getenv(env, "GOPATH"))
+	cmd, err := Resolve(argv, cwd, Lookups{Dirs: dirs, Executable: func(path string) error {
+		if cwd != "" && !filepath.IsAbs(path) { // by a relative element of PATH
+			path = filepath.Join(cwd, path)
+		}
+		return Executable(path)
+	}})
+	if err != nil {
+		return Command{}, nil, err
+	}
+	if cwd != "" && !filepath.IsAbs(cmd.Path) {
+		cmd.Path = filepath.Join(cwd, cmd.Path)
+	}
+	return cmd, environ(env, cmd, dirs), nil
 }
 
 // ownSession makes sure that the tool leads a process group, so that a signal
@@ -122,10 +145,7 @@ func ownSession() {
 	_, _ = unix.Setsid()
 }
 
-// environ returns the environment of cmd: ours, with the directories searched
-// for the tool also searched by the tool, and its virtual environment on.
-func environ(cmd Command, dirs []string) []string {
-	env := os.Environ()
+func environ(env []string, cmd Command, dirs []string) []string {
 	path := strings.Join(dirs, ":")
 	if cmd.Venv != "" {
 		path = cmd.Venv + "/bin:" + path
@@ -134,14 +154,21 @@ func environ(cmd Command, dirs []string) []string {
 	return setenv(env, "PATH", path)
 }
 
-// Exec replaces this process. As in a shell, a script without an interpreter
-// line is given to sh.
+// Exec replaces this process.
 func Exec(path string, argv, env []string) error {
-	err := syscall.Exec(path, argv, env)
-	if err == syscall.ENOEXEC {
-		err = syscall.Exec("/bin/sh", append([]string{"sh", path}, argv[1:]...), env)
+	return Execute(path, argv, func(path string, argv []string) error {
+		return syscall.Exec(path, argv, env)
+	})
+}
+
+// Execute runs exec, which is to execute its arguments. As in a shell, a script
+// without an interpreter line is given to sh.
+func Execute(path string, argv []string, exec func(path string, argv []string) error) error {
+	err := exec(path, argv)
+	if errors.Is(err, syscall.ENOEXEC) {
+		err = exec("/bin/sh", append([]string{"sh", path}, argv[1:]...))
 	}
-	if err == syscall.ENOENT && Executable(path) == nil {
+	if errors.Is(err, syscall.ENOENT) && Executable(path) == nil {
 		// The file is there, so what is missing is what its first line or
 		// its ELF header names.
 		return fmt.Errorf("%s: its interpreter is missing: %w", path, fs.ErrPermission)
@@ -149,15 +176,20 @@ func Exec(path string, argv, env []string) error {
 	return err
 }
 
-// explain turns the error of a lookup or an execve into what the user sees.
-func explain(tool, place string, err error) failure {
+// CannotEnter is the failure of a call whose directory cannot be entered.
+func CannotEnter(cwd, place string, err error) Failure {
+	return Failure{execproto.ExitNotExecutable, fmt.Sprintf("cannot enter %s in the %s: %v", cwd, place, cause(err))}
+}
+
+// Explain turns the error of a lookup or an execve into what the user sees.
+func Explain(tool, place string, err error) Failure {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return failure{execproto.ExitNotFound, fmt.Sprintf("%s: not found in the %s", tool, place)}
+		return Failure{execproto.ExitNotFound, fmt.Sprintf("%s: not found in the %s", tool, place)}
 	case errors.Is(err, unix.E2BIG):
-		return failure{execproto.ExitNotExecutable, tool + ": argument list too long"}
+		return Failure{execproto.ExitNotExecutable, tool + ": argument list too long"}
 	default:
-		return failure{execproto.ExitNotExecutable, fmt.Sprintf("%s: cannot be executed in the %s: %v", tool, place, cause(err))}
+		return Failure{execproto.ExitNotExecutable, fmt.Sprintf("%s: cannot be executed in the %s: %v", tool, place, cause(err))}
 	}
 }
 
@@ -192,17 +224,14 @@ func Ready(args []string) int {
 // Which is the subcommand "which TOOL…": it prints those of the tools that a
 // call could run here, one a line, whatever a project has of its own.
 func Which(args []string, out io.Writer) int {
-	l := Lookups{Dirs: searchPath(), Executable: Executable}
+	dirs := SearchPath(os.Getenv("PATH"), os.Getenv("HOME"), os.Getenv("GOPATH"))
+	l := Lookups{Dirs: dirs, Executable: Executable}
 	for _, tool := range args {
 		if _, err := Resolve([]string{tool}, "/", l); err == nil {
 			fmt.Fprintln(out, tool)
 		}
 	}
 	return 0
-}
-
-func searchPath() []string {
-	return SearchPath(os.Getenv("PATH"), os.Getenv("HOME"), os.Getenv("GOPATH"))
 }
 
 func newFlags(name string) *flag.FlagSet {

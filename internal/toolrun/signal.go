@@ -33,6 +33,7 @@ type call struct {
 	self   process
 	kill   func(target int, sig syscall.Signal) error
 	groups map[int]bool // the process groups seen so far
+	table  *Table       // shared with other calls; nil: look into proc
 }
 
 func newCall(id string) call {
@@ -106,7 +107,7 @@ func (c call) send(sigs ...syscall.Signal) (int, error) {
 // targets returns what is left of the call, as kill(2) takes it, and remembers
 // the groups.
 func (c call) targets() ([]int, error) {
-	procs, err := members(c.proc, c.marker, c.groups)
+	procs, err := c.members()
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +118,14 @@ func (c call) targets() ([]int, error) {
 		}
 	}
 	return found, nil
+}
+
+func (c call) members() ([]process, error) {
+	if c.table == nil {
+		return members(c.proc, c.marker, c.groups)
+	}
+	all, err := c.table.look()
+	return filter(all, c.marker, c.groups), err
 }
 
 func (c call) killAll(target int, sigs []syscall.Signal) error {

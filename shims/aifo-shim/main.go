@@ -13,6 +13,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/boot"
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
+	"github.com/aifo-coder/aifo-coder/internal/execserver"
 	"github.com/aifo-coder/aifo-coder/internal/shim"
 	"github.com/aifo-coder/aifo-coder/internal/toolrun"
 )
@@ -38,6 +39,8 @@ func subcommand(argv []string) int {
 		return toolrun.Ready(args)
 	case "run":
 		return toolrun.Run(args)
+	case "serve":
+		return execserver.Main(args)
 	case "signal":
 		return toolrun.Signal(args)
 	case "end":
@@ -52,6 +55,6 @@ func subcommand(argv []string) int {
 }
 
 func usage() int {
-	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|run|signal|end|which|version; or a tool's name as a link to it")
+	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|run|serve|signal|end|which|version; or a tool's name as a link to it")
 	return toolrun.ExitUsage
 }
