@@ -55,12 +55,12 @@ func (c *call) begin(ctx context.Context) error {
 	return nil
 }
 
-// cancelWaiting ends a call whose tool was not started yet and reports whether
-// that was so.
+// cancelWaiting ends a call whose tool was not started yet, unless the signal is
+// one that ends no program, and reports whether the tool was not started.
 func (c *call) cancelWaiting(signal string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.running {
+	if !c.running && execproto.Ends(signal) {
 		c.cancel(signalled{signal})
 	}
 	return !c.running

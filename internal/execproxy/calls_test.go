@@ -335,13 +335,14 @@ func TestSignalEndpoint(t *testing.T) {
 	tests := []struct{ body, want string }{
 		{"exec_id=abc&signal=INT", "INT"}, {"exec_id=abc&signal=kill", "KILL"}, {"exec_id=abc", "TERM"},
 		{"exec_id=abc&signal=HUP", "HUP"}, {"exec_id=abc&signal=QUIT", "QUIT"},
+		{"exec_id=abc&signal=USR1", "USR1"}, {"exec_id=abc&signal=usr2", "USR2"}, {"exec_id=abc&signal=CONT", "CONT"},
 	}
 	for _, tt := range tests {
 		raw := s.send(t, post("/signal", tt.body, auth, proto1))
 		assert.Equal(t, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", raw)
 		assert.Equal(t, "rust/abc/"+tt.want, waitFor(t, e.signals))
 	}
-	for _, bad := range []string{"SIGINT", "STOP", "", "9"} {
+	for _, bad := range []string{"SIGINT", "STOP", "", "9", "TSTP", "WINCH", "PIPE"} {
 		got := parseReply(t, s.send(t, post("/signal", "exec_id=abc&signal="+bad, auth, proto2)))
 		assert.Equal(t, 400, got.status, bad)
 	}
@@ -372,8 +373,19 @@ func TestSignalWhileWaiting(t *testing.T) {
 
 	c := upgradeOn(t, s.dial(t), form("cargo"))
 	waitFor(t, waiting)
+	for _, harmless := range []string{"WINCH", "TSTP", "CONT"} {
+		require.NoError(t, c.w.Write('s', []byte(harmless)))
+	}
 	require.NoError(t, c.w.Write('s', []byte("TERM")))
 	assert.Equal(t, result{code: 143}, c.rest())
+
+	// Nobody makes a signal of a key before the tool has its terminal.
+	for key, want := range map[string]result{"x\x03": {code: 130}, "\x1c\x03": {code: 131}} {
+		c = upgradeOn(t, s.dial(t), form("cargo")+"&tty=1")
+		waitFor(t, waiting)
+		require.NoError(t, c.w.Write('i', []byte(key)))
+		assert.Equal(t, want, c.rest())
+	}
 }
 
 // TestExecIDInUse: the second call is refused, and the first keeps its id.

@@ -2,13 +2,17 @@ package execproxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
@@ -27,31 +31,88 @@ const (
 
 // serveFrames runs call in version 3: frames both ways on the upgraded
 // connection (docs/protocol.md, "Version 3").
-func (p *Proxy) serveFrames(ctx context.Context, w http.ResponseWriter, c *call, call Call) *refusal {
+func (p *Proxy) serveFrames(ctx context.Context, w http.ResponseWriter, c *call, call Call, files bool) *refusal {
 	conn, buf, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return refuseError(fmt.Errorf("upgrade the connection: %w", err))
 	}
 	defer conn.Close()
-	if err := switchProtocols(conn, c.id); err != nil {
+	files = files && canReceiveFiles(conn)
+	if files {
+		call.Terminal = nil
+	}
+	if err := switchProtocols(conn, c.id, files, call.Terminal != nil); err != nil {
 		return nil // nobody to tell
 	}
 	defer context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Now().Add(drainTime)) })()
 	s := newFrames(conn, c, func(name string) error { return p.deliver(ctx, c, name) })
-	go s.receive(buf.Reader)
-	go s.sendSignals(ctx, p)
-	s.finish(s.run(ctx, p, call))
+	s.finish(s.serve(ctx, p, call, buf.Reader, files))
 	p.calls.remove(c) // its id is free, and Shutdown need not wait for a client that lingers
 	s.linger(p.base)
 	return nil
 }
 
+// serve takes what the client sends and runs the call.
+func (s *frames) serve(ctx context.Context, p *Proxy, call Call, r *bufio.Reader, files bool) outcome {
+	if files {
+		var err error
+		if call.Files, err = s.takeFiles(ctx, r); err != nil {
+			s.call.cancel(err)
+		}
+	}
+	s.files = files
+	if t := call.Terminal; t != nil {
+		s.resized = make(chan Size, 1)
+		t.Resized = s.resized
+	}
+	go s.receive(r)
+	go s.sendSignals(ctx, p)
+	return s.run(ctx, p, call)
+}
+
+// takeFiles takes the client's files, which come before anything else.
+func (s *frames) takeFiles(ctx context.Context, r *bufio.Reader) ([]*os.File, error) {
+	if r.Buffered() > 0 {
+		return nil, fmt.Errorf("%w: sent before the reply", execproto.ErrFrame)
+	}
+	s.conn.SetReadDeadline(time.Now().Add(headerTimeout))
+	defer interruptRead(ctx, s.conn)()
+	files, err := receiveFiles(s.conn)
+	if err != nil && !errors.Is(err, execproto.ErrFrame) {
+		err = errGone
+	}
+	return files, err
+}
+
+// interruptRead makes reads from conn fail when ctx ends. The function that it
+// returns ends that, for reads that come later.
+func interruptRead(ctx context.Context, conn net.Conn) (end func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		conn.SetReadDeadline(time.Now())
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+		conn.SetReadDeadline(time.Time{})
+	}
+}
+
 // switchProtocols sends the reply after which frames follow.
-func switchProtocols(conn net.Conn, id string) error {
+func switchProtocols(conn net.Conn, id string, files, terminal bool) error {
 	conn.SetWriteDeadline(time.Now().Add(drainTime))
 	defer conn.SetWriteDeadline(time.Time{})
-	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n%s: %s\r\n\r\n",
-		execproto.Upgrade, execproto.HeaderRespID, id)
+	accepted := ""
+	switch {
+	case files:
+		accepted = execproto.HeaderFiles + ": " + execproto.FilesStdio + "\r\n"
+	case terminal:
+		accepted = execproto.HeaderTerminal + ": " + execproto.TerminalGiven + "\r\n"
+	}
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n%s: %s\r\n%s\r\n",
+		execproto.Upgrade, execproto.HeaderRespID, id, accepted)
 	return err
 }
 
@@ -63,6 +124,9 @@ type frames struct {
 	stdin   *inbox
 	deliver func(signal string) error
 	signals chan string
+	winch   atomic.Bool   // signals holds a WINCH: a second one says nothing new
+	files   bool          // the tool has the client's own files
+	resized chan Size     // the latest size; nil when the tool has no terminal from us
 	closed  chan struct{} // closed when nothing more comes from the client
 }
 
@@ -75,11 +139,14 @@ func newFrames(conn net.Conn, c *call, deliver func(string) error) *frames {
 	return s
 }
 
-// run runs the call with the connection as its three streams.
+// run runs the call, with the connection as its three streams unless it has the
+// client's files.
 func (s *frames) run(ctx context.Context, p *Proxy, call Call) outcome {
-	call.Stdin = s.stdin
-	call.Stdout = execproto.Stream{W: s.out, Type: execproto.FrameStdout}
-	call.Stderr = execproto.Stream{W: s.out, Type: execproto.FrameStderr}
+	if !s.files {
+		call.Stdin = s.stdin
+		call.Stdout = execproto.Stream{W: s.out, Type: execproto.FrameStdout}
+		call.Stderr = execproto.Stream{W: s.out, Type: execproto.FrameStderr}
+	}
 	defer s.stdin.close(io.ErrClosedPipe)
 	return p.run(ctx, s.call, call, s.noticeWait)
 }
@@ -91,6 +158,9 @@ func (s *frames) noticeWait() (stop func()) {
 	t := time.AfterFunc(readyNotice, func() {
 		defer close(told)
 		text := fmt.Sprintf("aifo-shim: waiting for the %s sidecar to start\n", s.call.kind)
+		if s.resized != nil {
+			text = strings.TrimSuffix(text, "\n") + "\r\n" // the client's terminal is in raw mode
+		}
 		_ = s.out.Write(execproto.FrameStderr, []byte(text))
 	})
 	return func() {
@@ -148,18 +218,63 @@ func (s *frames) receiveAll(r *execproto.FrameReader) error {
 func (s *frames) take(f execproto.Frame) error {
 	switch f.Type {
 	case execproto.FrameStdin:
-		return s.stdin.receive(f.Payload)
+		s.interrupt(f.Payload)
+		return s.takeInput(f.Payload, s.stdin.receive)
 	case execproto.FrameStdinEOF:
-		return s.stdin.receiveEOF(f.Payload)
+		return s.takeInput(f.Payload, s.stdin.receiveEOF)
 	case execproto.FrameSignal:
 		return s.queueSignal(string(f.Payload))
+	case execproto.FrameResize:
+		return s.resize(f.Payload)
 	}
 	return fmt.Errorf("%w: type %q from a client", execproto.ErrFrame, byte(f.Type))
+}
+
+func (s *frames) takeInput(payload []byte, take func([]byte) error) error {
+	if s.files {
+		return fmt.Errorf("%w: input beside files", execproto.ErrFrame)
+	}
+	return take(payload)
+}
+
+// interrupt ends the wait for the sidecar when Ctrl-C or Ctrl-\ is typed: the
+// client's terminal is raw by then, and the one that would make a signal of the
+// key does not exist yet.
+func (s *frames) interrupt(input []byte) {
+	if s.resized == nil {
+		return
+	}
+	if i := bytes.IndexAny(input, "\x03\x1c"); i >= 0 {
+		s.call.cancelWaiting(map[byte]string{0x03: "INT", 0x1c: "QUIT"}[input[i]])
+	}
+}
+
+// resize passes on the size of the client's terminal. A tool that uses that
+// terminal itself reads the size from it, but no kernel tells it of the change.
+func (s *frames) resize(payload []byte) error {
+	rows, cols, err := execproto.DecodeSize(payload)
+	switch {
+	case err != nil:
+		return err
+	case s.files:
+		return s.queueSignal("WINCH")
+	case s.resized == nil:
+		return fmt.Errorf("%w: size of no terminal", execproto.ErrFrame)
+	}
+	select {
+	case <-s.resized: // nobody has seen it, nobody will miss it
+	default:
+	}
+	s.resized <- Size{Rows: rows, Cols: cols} // has room: nobody else sends
+	return nil
 }
 
 func (s *frames) queueSignal(name string) error {
 	if _, ok := execproto.ParseSignal(name); !ok {
 		return fmt.Errorf("%w: signal %q", execproto.ErrFrame, name)
+	}
+	if name == "WINCH" && s.winch.Swap(true) {
+		return nil
 	}
 	select {
 	case s.signals <- name:
@@ -172,6 +287,9 @@ func (s *frames) queueSignal(name string) error {
 // sendSignals delivers the signals in the order in which they came.
 func (s *frames) sendSignals(ctx context.Context, p *Proxy) {
 	for name := range s.signals {
+		if name == "WINCH" {
+			s.winch.Store(false)
+		}
 		if ctx.Err() != nil {
 			continue
 		}

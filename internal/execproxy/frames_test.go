@@ -123,6 +123,15 @@ func TestFramesProtocolErrors(t *testing.T) {
 		{"unknown signal", func(w *execproto.FrameWriter, _ io.Writer) error {
 			return w.Write(execproto.FrameSignal, []byte("STOP"))
 		}, `malformed frame: signal "STOP"`},
+		{"size of no terminal", func(w *execproto.FrameWriter, _ io.Writer) error {
+			return w.Write(execproto.FrameResize, execproto.EncodeSize(24, 80))
+		}, "malformed frame: size of no terminal"},
+		{"short size", func(w *execproto.FrameWriter, _ io.Writer) error {
+			return w.Write(execproto.FrameResize, []byte{1})
+		}, "malformed frame: 1 bytes where a size was expected"},
+		{"files that were not asked for", func(w *execproto.FrameWriter, _ io.Writer) error {
+			return w.Write(execproto.FrameFiles, nil)
+		}, "malformed frame: type 'f' from a client"},
 		{"frame of the other side", func(w *execproto.FrameWriter, _ io.Writer) error {
 			return w.Write(execproto.FrameExit, []byte{0, 0, 0, 0})
 		}, "malformed frame: type 'q' from a client"},
@@ -153,7 +162,7 @@ func TestFramesSignal(t *testing.T) {
 	c := upgradeOn(t, serve(t, testConfig(e)).dial(t), form("cargo"), "X-Aifo-Exec-Id: abc")
 	waitFor(t, running)
 	require.NoError(t, c.w.Write(execproto.FrameStdin, make([]byte, execproto.InitialCredit)))
-	names := []string{"INT", "QUIT", "TERM", "HUP", "KILL", "INT"}
+	names := []string{"INT", "QUIT", "TSTP", "CONT", "USR1", "USR2", "KILL", "INT"}
 	for _, n := range names {
 		require.NoError(t, c.w.Write(execproto.FrameSignal, []byte(n)))
 	}
@@ -294,19 +303,21 @@ func TestFramesTimeLimit(t *testing.T) {
 // TestFramesWaitIsTold: a client is told once that its sidecar starts, and only
 // if that takes a while.
 func TestFramesWaitIsTold(t *testing.T) {
-	for wait, text := range map[time.Duration]string{
-		readyNotice / 2: "", time.Hour: "aifo-shim: waiting for the rust sidecar to start\n",
-	} {
+	const notice = "aifo-shim: waiting for the rust sidecar to start"
+	for _, tt := range []struct {
+		wait       time.Duration
+		keys, text string
+	}{{readyNotice / 2, "", ""}, {time.Hour, "", notice + "\n"}, {time.Hour, "&tty=1", notice + "\r\n"}} {
 		change := func(cfg *Config) {
 			cfg.Executor = exit(0, "done")
 			cfg.Sidecars = &fakeSidecars{has: []string{"rust"}, ready: func(ctx context.Context, _ string) error {
-				<-time.After(wait)
+				<-time.After(tt.wait)
 				return nil
 			}}
 		}
 		inBubble(t, change, func(t bubble) {
-			c := upgradeOn(t, t.dial(), form("cargo"))
-			assert.Equal(t, result{stdout: "done", stderr: text}, c.rest())
+			c := upgradeOn(t, t.dial(), form("cargo")+tt.keys)
+			assert.Equal(t, result{stdout: "done", stderr: tt.text}, c.rest())
 			c.Close()
 		})
 	}

@@ -27,9 +27,12 @@ type fakeExecutor struct {
 	run     func(ctx context.Context, c Call) (int, error)
 	signals chan string // kind/id/signal
 	refuse  error       // of Signal
+	bare    bool        // there are no terminals
 }
 
 func (f *fakeExecutor) Run(ctx context.Context, c Call) (int, error) { return f.run(ctx, c) }
+
+func (f *fakeExecutor) GivesTerminals() bool { return !f.bare }
 
 func (f *fakeExecutor) Signal(ctx context.Context, kind, id, sig string) error {
 	select {

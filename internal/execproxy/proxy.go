@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -23,6 +24,17 @@ type Call struct {
 	Kind string   // toolchain kind, e.g. "rust"
 	Argv []string // Argv[0] is the tool
 	Cwd  string   // cleaned absolute path at or below /workspace
+	Env  []string // NAME=value, of the caller, already limited to what may pass
+
+	// Files are the client's own standard input, output and error, where they
+	// could be handed over; the executor owns them and closes them. The tool uses
+	// them directly, and the streams below are nil. Others use the same open
+	// files, so nobody may change their flags.
+	Files []*os.File
+
+	// Terminal is set when the tool shall have a terminal of its own, whose
+	// output is Stdout.
+	Terminal *Terminal
 
 	// Stdin is the tool's input; nil means none (/dev/null). A Read may block
 	// after the tool ended and is released only when Run returns, so Run must
@@ -32,6 +44,28 @@ type Call struct {
 	// Stdout and Stderr take the tool's output and block while the client is
 	// slow. They may be one writer, and may be used from two goroutines.
 	Stdout, Stderr io.Writer
+}
+
+// Terminal is the size of a client's terminal, now and as it changes. Resized is
+// never closed.
+type Terminal struct {
+	Size    Size
+	Resized <-chan Size
+}
+
+// Size is the size of a terminal in characters.
+type Size struct{ Rows, Cols uint16 }
+
+// FileTaker is an Executor that can give a tool the client's own files.
+type FileTaker interface {
+	// TakesFiles reports whether calls of kind may have Files.
+	TakesFiles(kind string) bool
+}
+
+// TerminalGiver is an Executor that can give a tool a terminal of its own.
+type TerminalGiver interface {
+	// GivesTerminals reports whether calls may have a Terminal.
+	GivesTerminals() bool
 }
 
 // Executor runs the calls.
@@ -211,7 +245,8 @@ func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind
 	defer p.calls.remove(c)
 	call := Call{ID: c.id, Kind: kind, Argv: append([]string{req.tool}, req.args...), Cwd: req.cwd}
 	if req.proto == protoFrames {
-		return p.serveFrames(ctx, w, c, call)
+		call.Env, call.Terminal = req.env, p.terminal(req)
+		return p.serveFrames(ctx, w, c, call, p.takesFiles(req, kind))
 	}
 	defer context.AfterFunc(r.Context(), func() { cancel(errGone) })()
 	defer context.AfterFunc(ctx, func() {
@@ -221,6 +256,20 @@ func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind
 		return p.serveBuffered(ctx, w, c, call)
 	}
 	return p.serveStreamed(ctx, w, c, call)
+}
+
+// takesFiles reports whether the tool could use the files that the client offers.
+func (p *Proxy) takesFiles(req *request, kind string) bool {
+	taker, ok := p.cfg.Executor.(FileTaker)
+	return ok && req.files && taker.TakesFiles(kind)
+}
+
+// terminal is the terminal that the client asks for, if the tool can have one.
+func (p *Proxy) terminal(req *request) *Terminal {
+	if giver, ok := p.cfg.Executor.(TerminalGiver); ok && giver.GivesTerminals() {
+		return req.terminal
+	}
+	return nil
 }
 
 // signal answers /signal. The reply is sent when the signal was delivered.
@@ -236,8 +285,8 @@ func (p *Proxy) signal(w http.ResponseWriter, r *http.Request, req *request) *re
 		return refuseNotFound
 	}
 	name := strings.ToUpper(req.sigName)
-	if _, ok := execproto.ParseSignal(name); !ok {
-		return refuseRequest
+	if _, ok := execproto.ParseSignal(name); !ok || name == "TSTP" || name == "WINCH" {
+		return refuseRequest // those two are of use only to who has the tool's terminal
 	}
 	if err := p.deliver(r.Context(), c, name); err != nil {
 		return refuseError(err)

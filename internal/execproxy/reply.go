@@ -35,6 +35,7 @@ var (
 	refuseIDInUse     = refused(http.StatusConflict, "exec id already in use")
 	refuseBusy        = refused(http.StatusServiceUnavailable, "too many tool calls at once")
 	refuseEnding      = refused(http.StatusServiceUnavailable, "the session is ending")
+	refuseTooLong     = &refusal{http.StatusBadRequest, execproto.ExitNotExecutable, "argument list too long\n"}
 	replyTimeout      = &refusal{http.StatusGatewayTimeout, execproto.ExitTimeout, "timeout\n"}
 )
 

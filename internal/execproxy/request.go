@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +43,12 @@ type request struct {
 
 	tool, cwd, cmd string
 	args           []string
-	argBytes       int
+	env            []string // without what may not pass
+	argBytes       int      // of args and env
+	tooLong        bool     // no system runs a program with that much
+
+	files    bool      // the client would hand over its files
+	terminal *Terminal // nil: none is asked for
 
 	sigID, sigName string
 }
@@ -55,6 +61,7 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn) (*request,
 		execID:     strings.TrimSpace(last(r.Header, execproto.HeaderExecID)),
 		cwd:        execproto.Workspace,
 		sigName:    "TERM",
+		files:      strings.TrimSpace(last(r.Header, execproto.HeaderFiles)) == execproto.FilesStdio,
 	}
 	if req.authorized {
 		c.admit()
@@ -66,7 +73,13 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn) (*request,
 	if req.proto != protoFrames {
 		c.seal()
 	}
-	if c.surplus(r.ContentLength) || !req.decode(r.URL.RawQuery, body) {
+	if c.surplus(r.ContentLength) {
+		return nil, refuseRequest
+	}
+	if !req.decode(r.URL.RawQuery, body) {
+		if req.tooLong && req.proto == protoFrames {
+			return nil, refuseTooLong
+		}
 		return nil, refuseRequest
 	}
 	return req, nil
@@ -97,9 +110,18 @@ func (req *request) readBody(w http.ResponseWriter, r *http.Request) (string, *r
 // decode fills req from the query and then the body, and reports whether it is
 // within the limits.
 func (req *request) decode(query, body string) bool {
-	fits := true
+	fits, tty, size := true, "", [2]string{"0", "0"}
 	set := func(key, value string) bool {
-		fits = req.set(strings.ToLower(key), value)
+		switch key = strings.ToLower(key); key {
+		case execproto.KeyTTY:
+			tty = value
+		case execproto.KeyRows:
+			size[0] = value
+		case execproto.KeyCols:
+			size[1] = value
+		default:
+			fits = req.set(key, value)
+		}
 		return fits
 	}
 	eachPair(query, set)
@@ -109,7 +131,14 @@ func (req *request) decode(query, body string) bool {
 	if !fits || len(req.tool) > execproto.MaxToolLen || len(req.cmd) > maxCmdLen {
 		return false
 	}
-	// A signal's keys are taken from the body alone, and as they are written.
+	req.decodeSignal(body)
+	var ok bool
+	req.cwd, ok = cleanCwd(req.cwd)
+	return ok && (tty != "1" || req.setTerminal(size))
+}
+
+// decodeSignal takes a signal's keys, from the body alone and as they are written.
+func (req *request) decodeSignal(body string) {
 	eachPair(body, func(key, value string) bool {
 		switch key {
 		case execproto.KeyExecID:
@@ -119,9 +148,13 @@ func (req *request) decode(query, body string) bool {
 		}
 		return true
 	})
-	var ok bool
-	req.cwd, ok = cleanCwd(req.cwd)
-	return ok
+}
+
+func (req *request) setTerminal(size [2]string) bool {
+	rows, err1 := strconv.ParseUint(size[0], 10, 16)
+	cols, err2 := strconv.ParseUint(size[1], 10, 16)
+	req.terminal = &Terminal{Size: Size{uint16(rows), uint16(cols)}}
+	return err1 == nil && err2 == nil
 }
 
 // set takes one pair of the form and reports whether to go on.
@@ -135,11 +168,32 @@ func (req *request) set(key, value string) bool {
 		req.cmd = value
 	case execproto.KeyArg:
 		req.args = append(req.args, strings.Clone(value)) // or a call would keep its whole body in memory
-		req.argBytes += len(value) + 1                    // exec(2) counts the terminating NUL
-		return len(value) <= execproto.MaxArgLen && len(req.args) <= execproto.MaxArgs &&
-			req.argBytes <= execproto.MaxArgsTotal && !strings.Contains(value, "\x00")
+		return req.count(value)
+	case execproto.KeyEnv:
+		return req.proto != protoFrames || req.setEnv(value)
 	}
 	return true
+}
+
+// setEnv takes a variable. That one may not pass is no error: a client need not
+// know the rule, and it is here that it is kept.
+func (req *request) setEnv(value string) bool {
+	if !strings.Contains(value, "=") {
+		return false
+	}
+	if execproto.PassVariable(value) {
+		req.env = append(req.env, strings.Clone(value))
+	}
+	return req.count(value)
+}
+
+// count takes an argument or a variable into account and reports whether a
+// program can still get them all.
+func (req *request) count(value string) bool {
+	req.argBytes += len(value) + 1 // exec(2) counts the terminating NUL
+	req.tooLong = len(value) > execproto.MaxArgLen || len(req.args)+len(req.env) > execproto.MaxArgs ||
+		req.argBytes > execproto.MaxArgsTotal
+	return !req.tooLong && !strings.Contains(value, "\x00")
 }
 
 // checkAccess makes the checks for the token and the protocol version.

@@ -38,10 +38,12 @@ func failed(err error) outcome {
 func (p *Proxy) run(ctx context.Context, c *call, call Call, waiting func() (over func())) (out outcome) {
 	start := time.Now()
 	defer func() { p.logCall(call, out, time.Since(start)) }()
-	if err := p.awaitSidecar(ctx, c, waiting); err != nil {
-		return failed(err)
+	err := p.awaitSidecar(ctx, c, waiting)
+	if err == nil {
+		err = c.begin(ctx)
 	}
-	if err := c.begin(ctx); err != nil {
+	if err != nil {
+		closeFiles(call.Files) // no executor will
 		return failed(err)
 	}
 	return p.execute(ctx, c, call)

@@ -140,6 +140,15 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// unixConn returns the unix socket below c, or nil when it is none.
+func unixConn(c net.Conn) *net.UnixConn {
+	if outer, ok := c.(*conn); ok {
+		c = outer.Conn
+	}
+	u, _ := c.(*net.UnixConn)
+	return u
+}
+
 // CloseWrite lets net/http, and version 3, end a reply without a reset that
 // could overtake it.
 func (c *conn) CloseWrite() error {

@@ -20,14 +20,24 @@ import (
 )
 
 // envWorkspace makes the test binary the shim, for the tool in its argv[0].
-const envWorkspace = "AIFO_TEST_SHIM_WORKSPACE"
+// envPretend makes it say that it is in /workspace, which a real proxy wants.
+// envNote is where the agent's first environment is.
+const (
+	envWorkspace = "AIFO_TEST_SHIM_WORKSPACE"
+	envPretend   = "AIFO_TEST_SHIM_PRETEND"
+	envNote      = "AIFO_TEST_SHIM_NOTE"
+)
 
 func TestMain(m *testing.M) {
 	if ws := os.Getenv(envWorkspace); ws != "" {
 		c := newCall(os.Args)
 		c.workspace = ws
-		if c.url == "" || c.token == "" {
+		c.envFiles = []string{os.Getenv(envNote)}
+		switch {
+		case c.url == "" || c.token == "":
 			os.Exit(c.runLocal())
+		case os.Getenv(envPretend) != "":
+			os.Exit(c.runIn(execproto.Workspace))
 		}
 		os.Exit(c.run())
 	}
@@ -159,7 +169,7 @@ func shimCmd(t *testing.T, url string, argv ...string) (cmd *exec.Cmd, out, errs
 	cmd.Args = argv
 	cmd.Dir = ws
 	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.Env = []string{"PATH=/nonexistent", envWorkspace + "=" + ws, execproto.EnvToken + "=tok"}
+	cmd.Env = []string{"PATH=/nonexistent", "GORACE=atexit_sleep_ms=0", envWorkspace + "=" + ws, execproto.EnvToken + "=tok"}
 	if url != "" {
 		cmd.Env = append(cmd.Env, execproto.EnvURL+"="+url)
 	}

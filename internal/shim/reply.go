@@ -25,6 +25,8 @@ type reply struct {
 	status int
 	length int64 // of the body, -1 when the connection's end ends it
 	exit   int   // X-Exit-Code, -1 when there is none
+	files  bool  // the proxy takes our files
+	tty    bool  // the tool gets the terminal that we asked for
 }
 
 // lostMessage is what a call ends with when it cannot know how the tool did.
@@ -42,7 +44,12 @@ func (c call) exchange(conn net.Conn, request []byte, signals *relay) int {
 		return c.fail(execproto.ExitLost, "cannot send the call to aifo-coder: %v", sendErr)
 	case err != nil:
 		return c.fail(execproto.ExitLost, lostMessage)
+	case answer.status == 101 && answer.files:
+		return c.native(conn, r, signals)
 	case answer.status == 101:
+		if !answer.tty {
+			c.term = nil
+		}
 		return c.stream(conn, r, signals)
 	case answer.status == 200:
 		return c.plain(r, answer)
@@ -115,6 +122,10 @@ func (a *reply) header(line string) {
 		a.length = int64(n)
 	case strings.EqualFold(name, execproto.HeaderExitCode):
 		a.exit = exitCode(n)
+	case strings.EqualFold(name, execproto.HeaderFiles):
+		a.files = strings.TrimSpace(value) == execproto.FilesStdio
+	case strings.EqualFold(name, execproto.HeaderTerminal):
+		a.tty = strings.TrimSpace(value) == execproto.TerminalGiven
 	}
 }
 

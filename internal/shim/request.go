@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -81,9 +82,18 @@ func (c call) request(e endpoint, cwd string) []byte {
 		execproto.HeaderProto + ": " + proto + "\r\n" +
 		execproto.HeaderExecID + ": " + newExecID() + "\r\n" +
 		upgrade +
+		c.offer(e) +
 		"Content-Type: application/x-www-form-urlencoded\r\n" +
 		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
 	return append([]byte(head), body...)
+}
+
+// offer returns the header that offers our files, if they can go along.
+func (c call) offer(e endpoint) string {
+	if e.network != "unix" || c.tool == notifyTool {
+		return ""
+	}
+	return execproto.HeaderFiles + ": " + execproto.FilesStdio + "\r\n"
 }
 
 // form returns the body of the request.
@@ -97,7 +107,31 @@ func (c call) form(cwd string) []byte {
 	for _, a := range c.args {
 		body = appendPair(body, execproto.KeyArg, a)
 	}
-	return body
+	if c.tool == notifyTool {
+		return body
+	}
+	for _, v := range c.env() {
+		body = appendPair(body, execproto.KeyEnv, v)
+	}
+	return c.term.appendTo(body)
+}
+
+// env returns the variables that go with the call: those that the caller set
+// since the agent was started. Where nobody wrote down what it was started with,
+// nothing can be told from the agent's secrets, and only those go that always do.
+// All notes count, since one may have come with the image.
+func (c call) env() []string {
+	now := os.Environ()
+	var initial []string
+	for _, file := range c.envFiles {
+		if b, err := os.ReadFile(file); err == nil {
+			initial = append(initial, strings.Split(string(b), "\x00")...)
+		}
+	}
+	if initial == nil {
+		initial = now
+	}
+	return execproto.CallerEnv(now, initial)
 }
 
 // appendPair appends key=value. Arguments are bytes, not text, so each byte

@@ -6,7 +6,9 @@
 // that a caller sees no difference to a local tool.
 //
 // It sends a call at most once, and exits with 0 only when the proxy reported
-// that the tool did. Terminals are passed on as bytes.
+// that the tool did. Over a unix socket it hands over its own three files and
+// then has no part in the tool's input and output; else it copies them, and
+// gives the tool a terminal when it has one itself.
 package shim
 
 import (
@@ -29,6 +31,9 @@ type call struct {
 	url       string
 	token     string
 	workspace string // the directory that the toolchains see
+	envFiles  []string
+	streams   streams
+	term      *terminal // nil: the tool shall not have one of its own
 }
 
 // Main runs the tool that argv[0] names and returns its exit code.
@@ -47,6 +52,7 @@ func newCall(argv []string) call {
 		url:       strings.TrimSpace(os.Getenv(execproto.EnvURL)),
 		token:     strings.TrimSpace(os.Getenv(execproto.EnvToken)),
 		workspace: execproto.Workspace,
+		envFiles:  execproto.EnvFiles,
 	}
 }
 
@@ -60,11 +66,18 @@ func (c call) run() int {
 	if c.tool != notifyTool && !within(cwd, c.workspace) {
 		return c.fail(execproto.ExitRefused, "the working directory %s is outside %s, which is all that the toolchains can see", cwd, c.workspace)
 	}
+	return c.runIn(cwd)
+}
+
+// runIn runs the tool in a directory of the toolchain.
+func (c call) runIn(cwd string) int {
 	e, err := parseURL(c.url)
 	if err != nil {
 		return c.fail(execproto.ExitRefused, "%v", err)
 	}
-	signals := watchSignals()
+	c.streams = lookAtStreams()
+	c.term = c.streams.terminal()
+	signals := watchSignals(c.streams, c.term)
 	conn, err := e.dial()
 	if err != nil {
 		return c.fail(execproto.ExitRefused, "cannot reach aifo-coder at %s: %v (%s)", e.address, cause(err), e.advice())
@@ -79,8 +92,9 @@ func within(dir, root string) bool {
 }
 
 // fail prints one message, each of its lines with the tool's name, and returns
-// the exit code.
+// the exit code. A terminal in raw mode would print stairs.
 func (c call) fail(code int, format string, args ...any) int {
+	c.term.restore()
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
 		if line = strings.TrimRight(line, "\r\n"); line != "" {
 			fmt.Fprintf(os.Stderr, "aifo-shim: %s: %s\n", c.tool, line)

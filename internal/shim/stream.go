@@ -13,12 +13,44 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
-// stream exchanges frames until the tool has ended.
+// stream exchanges frames until the tool has ended, with its input and output
+// among them.
 func (c call) stream(conn net.Conn, r io.Reader, signals *relay) int {
 	w := execproto.NewFrameWriter(conn)
 	credit := newCredit(execproto.InitialCredit)
-	signals.forward(w)
-	go sendInput(w, os.Stdin, credit)
+	defer c.term.restore()
+	signals.mu.Lock()
+	signals.forward(w, c.term, c.term.resized)
+	signals.mu.Unlock()
+	go c.term.guard(func() { sendInput(w, os.Stdin, credit) })
+	return c.receive(conn, r, signals, credit.add)
+}
+
+// native gives the tool our own streams and waits until it has ended.
+func (c call) native(conn net.Conn, r io.Reader, signals *relay) int {
+	c.term = nil // its modes are the tool's affair now
+	if err := c.begin(conn, signals); err != nil {
+		return c.fail(execproto.ExitLost, "cannot hand over standard input and output: %v", err)
+	}
+	return c.receive(conn, r, signals, func(uint32) {})
+}
+
+// begin hands over our streams. The tool may run before this is done: signals
+// wait meanwhile, so that it gets them, but after the streams.
+func (c call) begin(conn net.Conn, signals *relay) error {
+	signals.mu.Lock()
+	defer signals.mu.Unlock()
+	if err := c.streams.handOver(conn); err != nil {
+		return err
+	}
+	signals.forward(execproto.NewFrameWriter(conn), nil, func() (execproto.FrameType, []byte) {
+		return execproto.FrameSignal, []byte("WINCH")
+	})
+	return nil
+}
+
+// receive takes the proxy's frames until the last one.
+func (c call) receive(conn net.Conn, r io.Reader, signals *relay, credit func(uint32)) int {
 	frames := execproto.NewFrameReader(r)
 	told := false
 	for {
@@ -34,7 +66,7 @@ func (c call) stream(conn net.Conn, r io.Reader, signals *relay) int {
 		case execproto.FrameCredit:
 			var n uint32
 			n, err = f.Uint32()
-			credit.add(n)
+			credit(n)
 		case execproto.FrameError:
 			told = true
 			c.fail(0, "%s", f.Payload)
