@@ -1,18 +1,24 @@
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
 // The fake docker is an engine in a directory, $FAKE_DOCKER_DIR: containers,
@@ -24,6 +30,7 @@ import (
 //	FAKE_DOCKER_FAIL    a line "WORD...: MESSAGE" makes each command fail whose
 //	                    first word is the first WORD and that holds the others
 //	FAKE_DOCKER_EXIT    exit code of the agent, or of the command of an exec
+//	FAKE_DOCKER_SIDECARS how many sidecars an agent waits for before it ends by itself
 //	FAKE_DOCKER_LOGS    what containers wrote to standard error
 //	FAKE_DOCKER_BLOCK   "WORD..." as above: the command says Ready by opening
 //	                    the fifo "ready" and then waits for a signal, or for its
@@ -96,7 +103,7 @@ func (f fakeDocker) run() int {
 		f.add("images", f.parse(1).one(f), nil)
 		return 0
 	case "image inspect":
-		return f.answer(f.imagePresent(f.parse(2, "--format=").one(f)), "sha256:0")
+		return f.inspectImages(f.parse(2, "--format="))
 	case "network create":
 		p := f.parse(2, "--driver=", "--label=")
 		f.add("networks", p.one(f), labels(p.opts["--label"]))
@@ -304,35 +311,59 @@ func (f fakeDocker) remove(names []string) int {
 	return code
 }
 
+// inspectImages prints the names of those that are present, as docker does.
+func (f fakeDocker) inspectImages(p parsed) int {
+	if p.opt("--format") != "{{json .RepoTags}}" {
+		f.unexpected("unknown format")
+	}
+	code := 0
+	for _, ref := range p.args {
+		tag := ref
+		if !strings.ContainsAny(path.Base(ref), ":@") {
+			tag += ":latest"
+		}
+		code = max(code, f.answer(f.imagePresent(ref), jsonOf([]string{tag})))
+	}
+	return code
+}
+
 func (f fakeDocker) imagePresent(ref string) bool {
 	return slices.Contains(strings.Fields(os.Getenv("FAKE_DOCKER_IMAGES")), ref) || f.has("images", ref)
 }
 
 func (f fakeDocker) inspectNetwork(p parsed) int {
-	name := p.one(f)
-	o, found := f.get("networks", name)
 	switch p.opt("--format") {
 	case "{{.Id}}":
-		return f.answer(found, "id-of-"+name)
+		name := p.one(f)
+		return f.answer(f.has("networks", name), "id-of-"+name)
 	case "{{json .IPAM.Config}}":
-		return f.answer(name == "bridge", `[{"Subnet":"127.0.0.0/8","Gateway":"127.0.0.1"}]`)
-	case "{{json .Labels}}":
-		return f.answer(found, jsonOf(o.Labels))
+		return f.answer(p.one(f) == "bridge", `[{"Subnet":"127.0.0.0/8","Gateway":"127.0.0.1"}]`)
+	case "{{.Id}} {{json .Labels}}":
+		return f.printLabels("networks", p.args)
 	}
 	f.unexpected("unknown format")
 	return exitUnexpected
 }
 
 func (f fakeDocker) inspectContainer(p parsed) int {
-	o, found := f.get("containers", p.one(f))
 	switch p.opt("--format") {
 	case "{{.State.Running}}":
-		return f.answer(found, "true")
-	case "{{json .Config.Labels}}":
-		return f.answer(found, jsonOf(o.Labels))
+		return f.answer(f.has("containers", p.one(f)), "true")
+	case "{{.Id}} {{json .Config.Labels}}":
+		return f.printLabels("containers", p.args)
 	}
 	f.unexpected("unknown format")
 	return exitUnexpected
+}
+
+// printLabels prints the labels of objects; here an id is a name.
+func (f fakeDocker) printLabels(kind string, names []string) int {
+	code := 0
+	for _, name := range names {
+		o, found := f.get(kind, name)
+		code = max(code, f.answer(found, name+" "+jsonOf(o.Labels)))
+	}
+	return code
 }
 
 func jsonOf(v any) string {
@@ -347,18 +378,27 @@ func (f fakeDocker) list(kind string, p parsed) int {
 	if p.opt("--format") != "{{.ID}}" {
 		f.unexpected("unknown format")
 	}
-	want, ok := strings.CutPrefix(p.opt("--filter"), "label=")
-	if !ok || len(p.args) > 0 {
-		f.unexpected("unknown filter")
+	if len(p.args) > 0 || len(p.opts["--filter"]) == 0 {
+		f.unexpected("wants a filter")
 	}
-	key, value, hasValue := strings.Cut(want, "=")
 	for _, name := range f.names(kind) {
 		o, _ := f.get(kind, name)
-		if v, ok := o.Labels[key]; ok && (!hasValue || v == value) {
+		if !slices.ContainsFunc(p.opts["--filter"], func(filter string) bool { return !f.matches(o, filter) }) {
 			fmt.Println(name)
 		}
 	}
 	return 0
+}
+
+// matches reports whether the object passes a filter of ls.
+func (f fakeDocker) matches(o object, filter string) bool {
+	want, ok := strings.CutPrefix(filter, "label=")
+	if !ok {
+		f.unexpected("unknown filter")
+	}
+	key, value, hasValue := strings.Cut(want, "=")
+	v, ok := o.Labels[key]
+	return ok && (!hasValue || v == value)
 }
 
 var runOptions = []string{
@@ -387,6 +427,7 @@ func (f fakeDocker) runContainer() int {
 		return 0
 	}
 	f.writeEnv(p.opts["--env"])
+	f.awaitSidecars(name)
 	code := f.block(name)
 	if code == 0 {
 		code = scriptedExit(f)
@@ -465,6 +506,8 @@ func (f fakeDocker) exec() int {
 	switch args[0] {
 	case "ready":
 		return f.block(container)
+	case "serve":
+		return f.serve(container)
 	case "run":
 		if code := f.block(container); code != 0 {
 			return code
@@ -483,6 +526,35 @@ func (f fakeDocker) exec() int {
 	}
 	f.unexpected("unknown command of the shim")
 	return exitUnexpected
+}
+
+// serve is an exec server that takes no calls. It cannot connect to a socket.
+func (f fakeDocker) serve(container string) int {
+	if slices.Contains(f.argv, "--connect") {
+		fmt.Fprintln(os.Stderr, "cannot connect")
+		return 1
+	}
+	if code := f.block(container); code != 0 {
+		return code
+	}
+	f.check(execproto.NewMuxWriter(os.Stdout).Write(execproto.MuxHello, 0, nil))
+	_, err := io.Copy(io.Discard, os.Stdin)
+	f.check(err)
+	return 0
+}
+
+// awaitSidecars lets the agent end only when so many sidecars have been asked
+// for, or when it is removed: they need not come in the life of a short agent.
+func (f fakeDocker) awaitSidecars(agent string) {
+	n, _ := strconv.Atoi(os.Getenv("FAKE_DOCKER_SIDECARS"))
+	for {
+		log, err := os.ReadFile(filepath.Join(f.dir, "log"))
+		f.check(err)
+		if bytes.Count(log, []byte(`["run","--detach"`)) >= n || !f.has("containers", agent) {
+			return
+		}
+		time.Sleep(time.Millisecond) // a file tells nobody that it has changed
+	}
 }
 
 // dockerlogMain prints the log as commands for a person: with "changes" only
@@ -520,7 +592,7 @@ func dockerlogMain() {
 }
 
 func changes(argv []string) bool {
-	helper := func(w string) bool { return slices.Contains([]string{"ready", "which", "signal", "end"}, w) }
+	helper := func(w string) bool { return slices.Contains([]string{"ready", "serve", "which", "signal", "end"}, w) }
 	switch argv[0] {
 	case "run", "rm", "pull":
 		return true

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ type flags struct {
 	noCache    bool
 	unixSocket bool
 	bootstrap  []string
+	timeout    string
 
 	image     string
 	flavor    string
@@ -46,6 +48,7 @@ func (f *flags) register(root *cobra.Command) {
 	fs.BoolVar(&f.noCache, "no-toolchain-cache", false, "do not use the cache volumes")
 	fs.BoolVar(&f.unixSocket, "toolchain-unix-socket", false, "reach the toolchains by a unix socket instead of TCP (Linux)")
 	fs.StringArrayVar(&f.bootstrap, "toolchain-bootstrap", nil, "complete a sidecar first: `typescript=global`")
+	fs.StringVar(&f.timeout, "toolchain-timeout", "", "end a tool call that takes longer than `DURATION`, as in 90s or 1h30m; a number alone is seconds")
 	fs.StringVar(&f.image, "image", "", "use `IMAGE` for the agent")
 	fs.StringVar(&f.flavor, "flavor", "", "flavour of the agent's image: `full|slim`")
 	fs.StringVar(&f.network, "docker-network", "", "join the network `NAME` instead of one of the session's own")
@@ -67,6 +70,7 @@ func registerCompletions(root *cobra.Command) {
 		"toolchain-spec":      fixed(toolchain.Names()...),
 		"toolchain-image":     cobra.NoFileCompletions,
 		"toolchain-bootstrap": fixed(bootstrapTypeScript),
+		"toolchain-timeout":   cobra.NoFileCompletions,
 		"flavor":              fixed("full", "slim"),
 		"color":               fixed(string(ui.Auto), string(ui.Always), string(ui.Never)),
 		"image":               cobra.NoFileCompletions,
@@ -98,6 +102,12 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 		Network:    firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
 	}
 	if o.GlobalTypeScript, err = parseBootstrap(f.bootstrap); err != nil {
+		return plan.Options{}, err
+	}
+	if o.PlainExec, err = parseExec(env.Get("AIFO_TOOLCHAIN_EXEC")); err != nil {
+		return plan.Options{}, err
+	}
+	if o.ToolTimeout, err = toolTimeout(f.timeout, env); err != nil {
 		return plan.Options{}, err
 	}
 	if o.Slim, err = parseFlavor(firstNonEmpty(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))); err != nil {
@@ -141,6 +151,50 @@ func parseBootstrap(values []string) (globalTypeScript bool, err error) {
 		globalTypeScript = true
 	}
 	return globalTypeScript, nil
+}
+
+func parseExec(v string) (plain bool, err error) {
+	switch v {
+	case "", "resident":
+		return false, nil
+	case "docker":
+		return true, nil
+	}
+	return false, fmt.Errorf("AIFO_TOOLCHAIN_EXEC=%q: takes resident or docker", v)
+}
+
+// timeoutVariables stand for --toolchain-timeout, in seconds; the first counts.
+var timeoutVariables = []string{"AIFO_TOOLEEXEC_MAX_SECS", "AIFO_TOOLEEXEC_TIMEOUT_SECS"}
+
+// toolTimeout returns the time limit of a tool call, 0 for none.
+func toolTimeout(flag string, env hostfacts.Env) (time.Duration, error) {
+	if flag != "" {
+		return parseTimeout("--toolchain-timeout", flag)
+	}
+	for _, name := range timeoutVariables {
+		v := env.Get(name)
+		if v == "" || v == "0" {
+			continue
+		}
+		if strings.Trim(v, "0123456789") != "" {
+			return 0, fmt.Errorf("%s=%q: takes a number of seconds", name, v)
+		}
+		return parseTimeout(name, v)
+	}
+	return 0, nil
+}
+
+// parseTimeout takes a duration or a number of seconds, of more than nothing.
+func parseTimeout(name, v string) (time.Duration, error) {
+	text := v
+	if strings.Trim(v, "0123456789") == "" {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s %q: takes a duration such as 90s or 1h30m, or a number of seconds, above 0", name, v)
+	}
+	return d, nil
 }
 
 func parseFlavor(v string) (slim bool, err error) {

@@ -216,7 +216,7 @@ func TestAgentThatDoesNotEnd(t *testing.T) {
 func TestSidecarFailsWhileTheAgentRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	env := append(blockAt("run aifo-coder-shell"), "FAKE_DOCKER_FAIL=exec aifo-tc-rust ready: not ready", "FAKE_DOCKER_LOGS=boot: no luck today")
+	env := append(blockAt("run aifo-coder-shell"), "FAKE_DOCKER_FAIL=exec aifo-tc-rust serve: not ready", "FAKE_DOCKER_LOGS=boot: no luck today")
 	r := w.start("", env, "--toolchain", "rust", "shell")
 	r.ends(125)
 	require.Empty(t, w.left())
@@ -227,7 +227,7 @@ func TestSidecarFailsWhileTheAgentRuns(t *testing.T) {
 func TestAgentEndsWhileASidecarStarts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r := w.start("", append(blockAt("exec aifo-tc-rust ready"), "FAKE_DOCKER_EXIT=7"), "--toolchain", "rust", "shell")
+	r := w.start("", append(blockAt("exec aifo-tc-rust serve"), "FAKE_DOCKER_SIDECARS=1", "FAKE_DOCKER_EXIT=7"), "--toolchain", "rust", "shell")
 	r.ends(7)
 	require.Empty(t, w.left())
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -100,6 +102,55 @@ func (c Client) ImagePresent(ctx context.Context, ref string) (bool, error) {
 	return found(err)
 }
 
+// ImagesPresent reports which of the images the engine has locally. It asks for
+// all in one command, since starting that is most of the cost. An answer has the
+// names of an image but not the one by which it was found: when they do not tell
+// which images were found, it asks for each.
+func (c Client) ImagesPresent(ctx context.Context, refs []string) (map[string]bool, error) {
+	present := map[string]bool{}
+	refs = slices.Compact(slices.Sorted(slices.Values(refs)))
+	if len(refs) == 0 {
+		return present, nil
+	}
+	out, err := c.query(ctx, append([]string{"image", "inspect", "--format", "{{json .RepoTags}}", "--"}, refs...)...)
+	if _, err := found(err); err != nil {
+		return nil, fmt.Errorf("inspect the images: %w", err)
+	}
+	answers := strings.Split(strings.TrimSpace(string(out)), "\n")
+	known := 0
+	for _, ref := range refs {
+		present[ref] = strings.Contains(string(out), strconv.Quote(tagged(ref)))
+		if present[ref] {
+			known++
+		}
+	}
+	if answers[0] == "" && known == 0 || known == len(answers) {
+		return present, nil
+	}
+	return present, c.eachPresent(ctx, present)
+}
+
+func (c Client) eachPresent(ctx context.Context, present map[string]bool) error {
+	for ref, known := range present {
+		if known {
+			continue
+		}
+		var err error
+		if present[ref], err = c.ImagePresent(ctx, ref); err != nil {
+			return fmt.Errorf("inspect image %s: %w", ref, err)
+		}
+	}
+	return nil
+}
+
+// tagged returns the reference with the tag that it has when none is said.
+func tagged(ref string) string {
+	if strings.ContainsAny(ref[strings.LastIndex(ref, "/")+1:], ":@") {
+		return ref
+	}
+	return ref + ":latest"
+}
+
 // found turns the answer of an inspect into whether the object exists: docker
 // exits with 1 for a missing one. A broken connection has been ruled out by an
 // earlier Info, or shows in the next command.
@@ -141,21 +192,23 @@ type Object struct {
 	Labels map[string]string
 }
 
-// Containers returns the containers, running or not, that carry the label.
-func (c Client) Containers(ctx context.Context, label string) ([]Object, error) {
-	return c.labelled(ctx, label, "container", "ls", "--all", "--no-trunc")
+// Containers returns the containers, running or not, that carry the labels.
+func (c Client) Containers(ctx context.Context, labels ...string) ([]Object, error) {
+	return c.labelled(ctx, "container", "{{json .Config.Labels}}", []string{"container", "ls", "--all", "--no-trunc"}, labels)
 }
 
-// Networks returns the networks that carry the label.
-func (c Client) Networks(ctx context.Context, label string) ([]Object, error) {
-	return c.labelled(ctx, label, "network", "ls", "--no-trunc")
+// Networks returns the networks that carry the labels.
+func (c Client) Networks(ctx context.Context, labels ...string) ([]Object, error) {
+	return c.labelled(ctx, "network", "{{json .Labels}}", []string{"network", "ls", "--no-trunc"}, labels)
 }
 
 // labelled lists ids, then inspects them: the labels that ls prints are joined
 // by commas, which a label's value may hold too.
-func (c Client) labelled(ctx context.Context, label, noun string, ls ...string) ([]Object, error) {
-	args := append([]string{noun}, ls...)
-	out, err := c.query(ctx, append(args, "--filter", "label="+label, "--format", "{{.ID}}")...)
+func (c Client) labelled(ctx context.Context, noun, format string, ls, labels []string) ([]Object, error) {
+	for _, l := range labels {
+		ls = append(ls, "--filter", "label="+l)
+	}
+	out, err := c.query(ctx, append(ls, "--format", "{{.ID}}")...)
 	if err != nil {
 		return nil, fmt.Errorf("list %ss: %w", noun, err)
 	}
@@ -163,29 +216,28 @@ func (c Client) labelled(ctx context.Context, label, noun string, ls ...string) 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	format := "{{json .Config.Labels}}"
-	if noun == "network" {
-		format = "{{json .Labels}}"
+	out, err = c.query(ctx, append([]string{noun, "inspect", "--format", "{{.Id}} " + format}, ids...)...)
+	if _, err := found(err); err != nil { // some may be gone since they were listed
+		return nil, fmt.Errorf("inspect %ss: %w", noun, err)
 	}
-	return c.inspectLabels(ctx, noun, format, ids)
+	return objects(noun, string(out))
 }
 
-func (c Client) inspectLabels(ctx context.Context, noun, format string, ids []string) ([]Object, error) {
-	var objects []Object
-	for _, id := range ids {
-		out, err := c.query(ctx, noun, "inspect", "--format", format, id)
-		if ok, err := found(err); err != nil {
-			return nil, fmt.Errorf("inspect %s %s: %w", noun, id, err)
-		} else if !ok {
-			continue // gone since it was listed
+// objects reads lines of an id and labels.
+func objects(noun, out string) ([]Object, error) {
+	var list []Object
+	for line := range strings.Lines(out) {
+		id, labels, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok {
+			continue
 		}
 		o := Object{ID: id}
-		if err := json.Unmarshal(out, &o.Labels); err != nil {
+		if err := json.Unmarshal([]byte(labels), &o.Labels); err != nil {
 			return nil, fmt.Errorf("read the labels of %s %s: %w", noun, id, err)
 		}
-		objects = append(objects, o)
+		list = append(list, o)
 	}
-	return objects, nil
+	return list, nil
 }
 
 // Volumes returns which of the named volumes exist.

@@ -84,6 +84,38 @@ func TestPresence(t *testing.T) {
 	require.ErrorContains(t, err, "oh", "not known is not absent")
 }
 
+func TestImagesPresent(t *testing.T) {
+	ask := func(refs string) []string {
+		return append([]string{"image", "inspect", "--format", "{{json .RepoTags}}", "--"}, fakedocker.Words(refs)...)
+	}
+	one := func(ref string, code int) fakedocker.Answer {
+		return fakedocker.Answer{Argv: fakedocker.Words("image inspect --format {{.Id}} -- " + ref), Code: code}
+	}
+	for name, tt := range map[string]struct {
+		refs    string
+		answers []fakedocker.Answer
+		want    map[string]bool
+	}{
+		"all":  {"a b:1 r.x:5/c", []fakedocker.Answer{{Argv: ask("a b:1 r.x:5/c"), Out: `["a:latest"]` + "\n" + `["b:1","z:2"]` + "\n" + `["r.x:5/c:latest"]` + "\n"}}, map[string]bool{"a": true, "b:1": true, "r.x:5/c": true}},
+		"some": {"b:1 a a", []fakedocker.Answer{{Argv: ask("a b:1"), Out: `["a:latest"]` + "\n", Code: 1}}, map[string]bool{"a": true, "b:1": false}},
+		"none": {"a", []fakedocker.Answer{{Argv: ask("a"), Code: 1}}, map[string]bool{"a": false}},
+		"same": {"a b", []fakedocker.Answer{{Argv: ask("a b"), Out: `["b:latest","a:latest"]` + "\n" + `["b:latest","a:latest"]` + "\n"}}, map[string]bool{"a": true, "b": true}},
+		"by another name": {"a docker.io/library/b c@sha256:0", []fakedocker.Answer{
+			{Argv: ask("a c@sha256:0 docker.io/library/b"), Out: `["a:latest"]` + "\n" + `["b:latest"]` + "\n", Code: 1},
+			one("c@sha256:0", 1), one("docker.io/library/b", 0),
+		}, map[string]bool{"a": true, "docker.io/library/b": true, "c@sha256:0": false}},
+		"without names": {"a", []fakedocker.Answer{{Argv: ask("a"), Out: "null\n"}, one("a", 0)}, map[string]bool{"a": true}},
+	} {
+		fakedocker.Install(t, tt.answers...)
+		got, err := docker.Client{}.ImagesPresent(t.Context(), fakedocker.Words(tt.refs))
+		require.NoError(t, err, name)
+		require.Equal(t, tt.want, got, name)
+	}
+	fakedocker.Install(t, fakedocker.Answer{Argv: ask("a"), Err: "oh", Code: 125})
+	_, err := docker.Client{}.ImagesPresent(t.Context(), []string{"a"})
+	require.ErrorContains(t, err, "oh", "not known is not absent")
+}
+
 func TestNetworkGateway(t *testing.T) {
 	ask := fakedocker.Words("network inspect --format FORMAT -- bridge")
 	ask[3] = "{{json .IPAM.Config}}"
@@ -103,23 +135,20 @@ func TestNetworkGateway(t *testing.T) {
 // TestContainers: a label may hold what separates labels in a table; a
 // container may go between two questions.
 func TestContainers(t *testing.T) {
-	inspect := func(noun, id string) []string {
-		format := "{{json .Config.Labels}}"
-		if noun == "network" {
-			format = "{{json .Labels}}"
-		}
-		return []string{noun, "inspect", "--format", format, id}
+	inspect := func(noun, format string, ids ...string) []string {
+		return append([]string{noun, "inspect", "--format", "{{.Id}} " + format}, ids...)
 	}
 	fakedocker.Install(t,
-		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=k=v --format {{.ID}}"), Out: "one\ngone\ntwo\n"},
-		fakedocker.Answer{Argv: inspect("container", "one"), Out: `{"k":"v","w":"/a,b=c \"d\""}`},
-		fakedocker.Answer{Argv: inspect("container", "gone"), Err: "no such container", Code: 1},
-		fakedocker.Answer{Argv: inspect("container", "two"), Out: `null`},
+		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=k=v --filter label=w --format {{.ID}}"), Out: "one\ngone\ntwo\n"},
+		fakedocker.Answer{
+			Argv: inspect("container", "{{json .Config.Labels}}", "one", "gone", "two"),
+			Out:  `one {"k":"v","w":"/a,b=c \"d\""}` + "\n\ntwo null\n", Err: "no such container", Code: 1,
+		},
 		fakedocker.Answer{Argv: fakedocker.Words("network ls --no-trunc --filter label=k --format {{.ID}}"), Out: "net\n"},
-		fakedocker.Answer{Argv: inspect("network", "net"), Out: `{"k":""}`},
+		fakedocker.Answer{Argv: inspect("network", "{{json .Labels}}", "net"), Out: `net {"k":""}`},
 	)
 	var c docker.Client
-	got, err := c.Containers(t.Context(), "k=v")
+	got, err := c.Containers(t.Context(), "k=v", "w")
 	require.NoError(t, err)
 	require.Equal(t, []docker.Object{{ID: "one", Labels: map[string]string{"k": "v", "w": `/a,b=c "d"`}}, {ID: "two"}}, got)
 	got, err = c.Networks(t.Context(), "k")

@@ -1,13 +1,16 @@
 // Package dockerexec runs tool calls with one `docker exec` each. It works
 // with every engine and every image, and is what faster executors are measured
 // against. A docker exec has no signals, so the call's processes are found in
-// the container by the exec id in their environment.
+// the container by the exec id in their environment. Nor has one a terminal of
+// the caller's size: a call that asks for a terminal is run without.
 package dockerexec
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,12 +40,23 @@ var _ execproxy.Executor = (*Executor)(nil)
 
 // Run implements execproxy.Executor.
 func (e *Executor) Run(ctx context.Context, c execproxy.Call) (int, error) {
-	argv := plan.ToolExec(e.Container(c.Kind), e.User, plan.Call{
+	exec, env := plan.ToolExecEnv(e.Container(c.Kind), e.User, plan.Call{
 		ID: c.ID, Kind: c.Kind, Cwd: c.Cwd, Argv: c.Argv, Stdin: c.Stdin != nil,
-	}).Argv()
-	cmd := e.Docker.Cmd(argv)
+	}, c.Env)
+	cmd := e.Docker.Cmd(exec.Argv())
+	if len(env) > 0 {
+		cmd.Env = append(e.environ(), env...)
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	return e.Wait(ctx, c.Kind, c.ID, cmd)
+}
+
+// environ is that of a docker command that gets variables of its own.
+func (e *Executor) environ() []string {
+	if e.Docker.Env != nil {
+		return slices.Clone(e.Docker.Env)
+	}
+	return os.Environ()
 }
 
 // Wait runs a docker exec that ToolExec built and returns the tool's exit code.
@@ -62,18 +76,23 @@ func (e *Executor) Wait(ctx context.Context, kind, id string, cmd proc.Cmd) (int
 	}
 	var exit *proc.ExitError
 	if errors.As(err, &exit) {
-		return exit.Code, e.checkAlive(ctx, kind, exit.Code)
+		return exit.Code, e.checkCode(ctx, kind, exit.Code)
 	}
 	return 0, err
 }
 
-// checkAlive returns an error when an exit code may be docker's own, because
+// checkCode returns an error when an exit code may be docker's own, because
 // the sidecar is gone. Only these codes are docker's, so the question costs a
 // call nothing that succeeds.
-func (e *Executor) checkAlive(ctx context.Context, kind string, code int) error {
+func (e *Executor) checkCode(ctx context.Context, kind string, code int) error {
 	if code != 1 && code != 125 && code != 126 && code != 127 && code != 137 {
 		return nil
 	}
+	return e.Alive(ctx, kind)
+}
+
+// Alive returns an error when the sidecar of kind does not run.
+func (e *Executor) Alive(ctx context.Context, kind string) error {
 	running, err := e.Docker.ContainerRunning(ctx, e.Container(kind))
 	if err == nil && !running {
 		return fmt.Errorf("the %s sidecar has ended; start the session again", kind)
@@ -110,8 +129,8 @@ func (e *Executor) Signal(ctx context.Context, kind, id, signal string) error {
 	}
 }
 
-// AwaitBoot waits until the boot program has prepared the sidecar's container.
-func (e *Executor) AwaitBoot(ctx context.Context, kind string) error {
+// Open waits until the boot program has prepared the sidecar's container.
+func (e *Executor) Open(ctx context.Context, kind string) error {
 	return e.helper(ctx, kind, "ready", "--wait")
 }
 
@@ -129,7 +148,7 @@ func (e *Executor) checkProbe(ctx context.Context, kind string, exit *proc.ExitE
 	if exit == nil {
 		return nil
 	}
-	return e.checkAlive(ctx, kind, exit.Code)
+	return e.checkCode(ctx, kind, exit.Code)
 }
 
 func (e *Executor) helper(ctx context.Context, kind string, args ...string) error {

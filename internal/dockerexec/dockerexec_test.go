@@ -96,8 +96,8 @@ func TestHelpers(t *testing.T) {
 		fakedocker.Answer{Argv: helper("ready --wait")},
 	)
 	require.NoError(t, executor().Signal(t.Context(), "rust", "id", "INT"))
-	require.NoError(t, executor().AwaitBoot(t.Context(), "rust"))
+	require.NoError(t, executor().Open(t.Context(), "rust"))
 
 	fakedocker.Install(t, fakedocker.Answer{Argv: helper("ready --wait"), Err: "no\n", Code: 1})
-	require.EqualError(t, executor().AwaitBoot(t.Context(), "rust"), "no")
+	require.EqualError(t, executor().Open(t.Context(), "rust"), "no")
 }

@@ -282,35 +282,19 @@ func gitIdentity(ctx context.Context, env Env) GitIdentity {
 // are present. It returns a *proc.NotFoundError or a *docker.EngineError when
 // there is no engine to ask.
 func (f *Facts) ReadEngine(ctx context.Context, c docker.Client, images []string) error {
-	info, err := c.Info(ctx)
-	if err != nil {
-		return err
-	}
-	f.Engine = &info
-	f.Images, err = presentImages(ctx, c, images)
-	return err
-}
-
-func presentImages(ctx context.Context, c docker.Client, refs []string) (map[string]bool, error) {
 	var (
-		mu      sync.Mutex
-		wg      sync.WaitGroup
-		present = map[string]bool{}
+		asked   sync.WaitGroup
+		present map[string]bool
 		failed  error
 	)
-	for _, ref := range refs {
-		wg.Go(func() {
-			ok, err := c.ImagePresent(ctx, ref)
-			mu.Lock()
-			defer mu.Unlock()
-			present[ref] = ok
-			if err != nil {
-				failed = fmt.Errorf("inspect image %s: %w", ref, err)
-			}
-		})
+	asked.Go(func() { present, failed = c.ImagesPresent(ctx, images) })
+	info, err := c.Info(ctx)
+	asked.Wait()
+	if err != nil {
+		return err // the reason of any other, too
 	}
-	wg.Wait()
-	return present, failed
+	f.Engine, f.Images = &info, present
+	return failed
 }
 
 func firstNonEmpty(a, b string) string {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
@@ -32,6 +33,9 @@ type Options struct {
 	NoCache          bool
 	UnixSocket       bool
 	GlobalTypeScript bool
+
+	PlainExec   bool          // one docker exec for each tool call
+	ToolTimeout time.Duration // ends a tool call that takes longer; 0: never
 
 	Image   string // exact agent image
 	Slim    bool   // the slim flavour of the agent image
@@ -72,6 +76,9 @@ type Plan struct {
 	Agent    *dockerargs.Run
 	Direct   *dockerargs.Exec // the toolchain subcommand's command
 
+	PlainExec   bool // see Options
+	ToolTimeout time.Duration
+
 	// Secrets are the values of the agent's variables that its vector has by
 	// name only; the docker command gets them in its environment.
 	Secrets map[string]string
@@ -93,8 +100,11 @@ type Proxy struct {
 
 // Sidecar is one toolchain's container.
 type Sidecar struct {
-	Kind      string
-	Image     string
+	Kind  string
+	Image string
+	// SocketDir is the host directory of the unix socket to its exec server, or
+	// empty. Each has its own, so that no container sees another's socket.
+	SocketDir string
 	Run       dockerargs.Run
 	Bootstrap []Bootstrap // completes the sidecar before it serves calls
 }
@@ -122,7 +132,7 @@ func (m MissingImage) Hint() string {
 // Build returns the plan of session id for the options on the host of the facts.
 func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
-	p := Plan{ID: id, Network: b.network()}
+	p := Plan{ID: id, Network: b.network(), PlainExec: o.PlainExec, ToolTimeout: o.ToolTimeout}
 	for _, s := range o.Toolchains {
 		p.Sidecars = append(p.Sidecars, b.sidecar(s))
 	}
@@ -174,10 +184,30 @@ func (b planner) proxy() *Proxy {
 	case len(b.o.Toolchains) == 0:
 		return nil
 	case b.o.UnixSocket:
-		_, dir := lock.Session(b.f.RuntimeDir, b.id)
-		return &Proxy{SocketDir: dir}
+		return &Proxy{SocketDir: b.socketDir(KindAgent)}
 	}
 	return &Proxy{Loopback: !b.nativeLinux()}
+}
+
+// socketDir returns the host directory of the sockets that a container of the
+// kind sees.
+func (b planner) socketDir(kind string) string {
+	_, dir := lock.Session(b.f.RuntimeDir, b.id)
+	return filepath.Join(dir, kind)
+}
+
+// SocketDirs returns the host directories of sockets.
+func (p Plan) SocketDirs() []string {
+	var dirs []string
+	if p.Proxy != nil && p.Proxy.SocketDir != "" {
+		dirs = append(dirs, p.Proxy.SocketDir)
+	}
+	for _, s := range p.Sidecars {
+		if s.SocketDir != "" {
+			dirs = append(dirs, s.SocketDir)
+		}
+	}
+	return dirs
 }
 
 // user returns the ids that tools and agents run as. Where the engine runs

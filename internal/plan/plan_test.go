@@ -272,3 +272,41 @@ func TestUsersNetwork(t *testing.T) {
 	require.Equal(t, "corp", p.Agent.Network)
 	require.NotContains(t, lines(p), "network rm", "a network of the user's own stays")
 }
+
+// TestSockets: each container sees the directory of its own socket only.
+func TestSockets(t *testing.T) {
+	o := plan.Options{Agent: mustAgent(t, "shell"), UnixSocket: true, Toolchains: selected(t, "rust", "node")}
+	p := plan.Build(o, facts(), "id")
+	const base = "/run/user/1000/aifo-coder/aifo-id/"
+	require.Equal(t, []string{base + "agent", base + "rust", base + "node"}, p.SocketDirs())
+	for kind, run := range map[string]dockerargs.Run{"agent": *p.Agent, "rust": p.Sidecars[0].Run, "node": p.Sidecars[1].Run} {
+		argv := strings.Join(run.Argv(), " ")
+		require.Contains(t, argv, "source="+base+kind+",target=/run/aifo,readonly")
+		require.Equal(t, 1, strings.Count(argv, base), kind)
+	}
+
+	plain := o
+	plain.PlainExec = true
+	require.Equal(t, []string{base + "agent"}, plan.Build(plain, facts(), "id").SocketDirs())
+	o.UnixSocket = false
+	require.Empty(t, plan.Build(o, facts(), "id").SocketDirs())
+	direct := plan.Options{UnixSocket: true, Toolchains: selected(t, "rust"), Args: []string{"cargo"}}
+	require.Empty(t, plan.Build(direct, facts(), "id").SocketDirs())
+}
+
+// TestCallersEnvironment: no value in the vector, and no name that docker knows
+// in its environment.
+func TestCallersEnvironment(t *testing.T) {
+	call := plan.Call{ID: "id", Kind: "rust", Cwd: "/workspace", Argv: []string{"cargo"}}
+	e, env := plan.ToolExecEnv("c", "1:2", call, []string{"FOO=" + canary, "DOCKER_CONFIG=/workspace"})
+	argv := strings.Join(e.Argv(), " ")
+	require.NotContains(t, argv, canary)
+	require.Equal(t, []string{"AIFO_CALL_ENV_FOO=" + canary, "AIFO_CALL_ENV_DOCKER_CONFIG=/workspace"}, env)
+	require.Contains(t, argv, "--env AIFO_CALL_ENV_FOO --env AIFO_CALL_ENV_DOCKER_CONFIG c ")
+}
+
+func TestServe(t *testing.T) {
+	require.Equal(t, strings.Fields("exec --interactive --user 1:2 c /opt/aifo/bin/aifo-shim serve"), plan.Serve("c", "1:2", "").Argv())
+	require.Equal(t, strings.Fields("exec --interactive --user 1:2 c /opt/aifo/bin/aifo-shim serve --connect /run/aifo/serve.sock"),
+		plan.Serve("c", "1:2", "/run/aifo/serve.sock").Argv())
+}

@@ -74,7 +74,19 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 	if b.o.Agent != nil && !b.o.UnixSocket && b.nativeLinux() {
 		run.AddHosts = []string{hostAlias + ":host-gateway"}
 	}
-	return Sidecar{Kind: s.Kind.Name, Image: run.Image, Run: run, Bootstrap: b.bootstrap(s.Kind, name)}
+	return Sidecar{
+		Kind: s.Kind.Name, Image: run.Image, Run: run, Bootstrap: b.bootstrap(s.Kind, name),
+		SocketDir: b.serveDir(s.Kind.Name),
+	}
+}
+
+// serveDir returns the directory of the socket to a kind's exec server. There is
+// one where the agent's container has a socket, too.
+func (b planner) serveDir(kind string) string {
+	if b.o.Agent == nil || !b.o.UnixSocket || b.o.PlainExec {
+		return ""
+	}
+	return b.socketDir(kind)
 }
 
 // bootstrap returns the commands that complete a sidecar.
@@ -107,6 +119,9 @@ func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
 		for _, c := range k.Caches {
 			mounts = append(mounts, dockerargs.Volume(c.Volume, path.Join(execproto.CacheRoot, c.Name())))
 		}
+	}
+	if dir := b.serveDir(k.Name); dir != "" {
+		mounts = append(mounts, dockerargs.BindRO(dir, execproto.SocketDir))
 	}
 	return append(mounts, b.caMount()...)
 }
@@ -158,6 +173,38 @@ func ToolExec(container, user string, c Call) dockerargs.Exec {
 	}
 	if c.ID != "" {
 		e.Env = []dockerargs.Env{{Name: execproto.EnvExecID, Value: c.ID}}
+	}
+	return e
+}
+
+// ToolExecEnv is ToolExec for a call with variables, NAME=value, of its caller.
+// They are in the vector by name only, and in env for the docker command. There
+// each has a prefix, which the run program takes off: the caller is not trusted,
+// and a variable such as DOCKER_CONFIG would steer the docker command.
+func ToolExecEnv(container, user string, c Call, callerEnv []string) (e dockerargs.Exec, env []string) {
+	e = ToolExec(container, user, c)
+	for _, v := range callerEnv {
+		v = execproto.WrapEnv(v)
+		name, _, _ := strings.Cut(v, "=")
+		e.Env = append(e.Env, dockerargs.Env{Name: name, Secret: true})
+		env = append(env, v)
+	}
+	return e, env
+}
+
+// Serve returns the docker exec of the exec server in a sidecar's container. It
+// is reached by its standard input and output, or, with connect, by the unix
+// socket of that name in the container, to which it connects. Either way it ends
+// when its standard input does.
+func Serve(container, user, connect string) dockerargs.Exec {
+	e := dockerargs.Exec{
+		Interactive: true,
+		User:        user,
+		Container:   container,
+		Args:        []string{execproto.ShimBinary, "serve"},
+	}
+	if connect != "" {
+		e.Args = append(e.Args, "--connect", connect)
 	}
 	return e
 }

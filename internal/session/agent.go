@@ -21,15 +21,23 @@ import (
 // dockerFailed is the exit code of `docker run` when it could not run the container.
 const dockerFailed = 125
 
-// runAgent runs the agent's container, beside the sidecars that start meanwhile.
+// agentFirst is how long everything else leaves the machine to the start of the
+// agent's container: containers that start at the same time slow each other
+// down, and the agent is what somebody waits for. An agent that ends sooner without
+// having called a tool has no use for sidecars.
+const agentFirst = 500 * time.Millisecond
+
+// runAgent runs the agent's container. The sidecars start when it has, or when
+// it calls a tool.
 func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 	env := maps.Clone(s.Plan.Secrets)
 	if env == nil {
 		env = map[string]string{}
 	}
+	s.onCleanup(s.awaitAgentGone)
 	if s.Plan.Proxy != nil {
-		sc := s.startSidecars(w)
-		proxyEnv, err := s.startProxy(w.starting, sc)
+		sc := s.startSidecars(w, s.executor())
+		proxyEnv, err := s.startProxy(sc)
 		if cause := context.Cause(w.starting); cause != nil {
 			return 0, cause // a signal or a sidecar, which is why the proxy could not start
 		}
@@ -39,6 +47,7 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 		maps.Copy(env, proxyEnv)
 	}
 	running, forward := w.run(ctx)
+	defer time.AfterFunc(agentFirst, s.started.happen).Stop()
 	code, err := s.agentContainer(running, env, forward)
 	return w.result(running, code, err)
 }
@@ -61,13 +70,23 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	end()
 	unhook()
 	// The container outlives a docker command whose output broke, that was
-	// killed, or that was told to detach.
-	removeErr := s.removeAgent(lasting)
+	// killed, or that was told to detach. The sidecars can go meanwhile.
+	s.agentGone = make(chan error, 1)
+	go func() { s.agentGone <- s.removeAgent(lasting) }()
 	var exit *proc.ExitError
 	if errors.As(err, &exit) {
-		return exit.Code, removeErr
+		return exit.Code, nil
 	}
-	return 0, errors.Join(err, removeErr)
+	return 0, err
+}
+
+// awaitAgentGone waits for the removal of the agent's container, where there was
+// one to remove.
+func (s *Session) awaitAgentGone(context.Context) error {
+	if s.agentGone == nil {
+		return nil
+	}
+	return <-s.agentGone
 }
 
 // whenRunning passes signals on once the container runs. Before that they would
@@ -121,8 +140,8 @@ func (s *Session) removeAgent(ctx context.Context) error {
 
 // startProxy makes the proxy listen where the containers reach it, and returns
 // the variables that tell the agent's shims about it.
-func (s *Session) startProxy(ctx context.Context, sc *sidecars) (map[string]string, error) {
-	listener, err := s.listen(ctx)
+func (s *Session) startProxy(sc *sidecars) (map[string]string, error) {
+	listener, err := s.listen()
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +150,8 @@ func (s *Session) startProxy(ctx context.Context, sc *sidecars) (map[string]stri
 		return nil, errors.Join(err, listener.Close())
 	}
 	proxy := execproxy.New(execproxy.Config{
-		Token: token, Executor: s.executor(), Sidecars: sc,
-		Candidates: toolchain.Candidates, Log: s.Log,
+		Token: token, Executor: sc.exec, Sidecars: sc,
+		Candidates: toolchain.Candidates, MaxRuntime: s.Plan.ToolTimeout, Log: s.Log,
 	})
 	go func() {
 		if err := proxy.Serve(listener); err != nil {
@@ -147,16 +166,15 @@ func (s *Session) startProxy(ctx context.Context, sc *sidecars) (map[string]stri
 	return plan.ProxyEnv(*s.Plan.Proxy, port, token), nil
 }
 
-func (s *Session) listen(ctx context.Context) (net.Listener, error) {
+func (s *Session) listen() (net.Listener, error) {
 	p := s.Plan.Proxy
 	if p.SocketDir != "" {
 		return execproxy.ListenUnix(p.SocketDir)
 	}
 	host := "127.0.0.1"
 	if !p.Loopback {
-		// The address that host-gateway stands for.
 		var err error
-		if host, err = s.Docker.NetworkGateway(ctx, "bridge"); err != nil {
+		if host, err = s.gateway(); err != nil {
 			return nil, fmt.Errorf("find the address at which containers reach this host: %w", err)
 		}
 	}
@@ -210,11 +228,14 @@ func (s *Session) removeContainers(ctx context.Context, kind string) error {
 // containers returns the ids of the containers that this process created for
 // the session. Another process may have been given the same session id.
 func (s *Session) containers(ctx context.Context, kind string) ([]string, error) {
-	objects, err := s.Docker.Containers(ctx, plan.LabelSession+"="+s.Plan.ID)
+	labels := []string{plan.LabelSession + "=" + s.Plan.ID}
+	if kind != "" {
+		labels = append(labels, plan.LabelKind+"="+kind)
+	}
+	objects, err := s.Docker.Containers(ctx, labels...)
 	var ids []string
 	for _, o := range objects {
-		owner, _ := ownerOf(o)
-		if owner == s.Facts.Owner && (kind == "" || o.Labels[plan.LabelKind] == kind) {
+		if owner, _ := ownerOf(o); owner == s.Facts.Owner {
 			ids = append(ids, o.ID)
 		}
 	}

@@ -11,11 +11,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
-	"github.com/aifo-coder/aifo-coder/internal/dockerexec"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
@@ -51,9 +51,23 @@ type Session struct {
 	// Lock makes the session the only one on its workspace.
 	Lock bool
 
-	watch *signalWatch
-	undo  []func(context.Context) error
+	watch   *signalWatch
+	started event // the agent's start is over, or cannot wait any more
+	gateway func() (string, error)
+
+	agentGone chan error // gets the result of removing the agent's container
+	undo      []func(context.Context) error
 }
+
+// event is something that happens once.
+type event struct {
+	done chan struct{} // closed when it has happened
+	once *sync.Once
+}
+
+func newEvent() event { return event{done: make(chan struct{}), once: &sync.Once{}} }
+
+func (e event) happen() { e.once.Do(func() { close(e.done) }) }
 
 // MissingImageError says that an image of ours has not been built.
 type MissingImageError struct{ plan.MissingImage }
@@ -79,6 +93,7 @@ func (s *Session) Run(ctx context.Context) (int, error) {
 	}
 	s.watch = watchSignals(ctx)
 	defer s.watch.stop()
+	s.started = newEvent()
 	code, err := s.start(ctx)
 	var sig *SignalError
 	if errors.As(err, &sig) {
@@ -99,7 +114,7 @@ func (s *Session) start(ctx context.Context) (int, error) {
 
 // prepare does everything that comes before the agent's container.
 func (s *Session) prepare(ctx context.Context) error {
-	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.pull, s.startSweep, s.createNetwork}
+	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.pull, s.startSweep, s.findGateway, s.createNetwork}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -116,6 +131,8 @@ func (s *Session) prepare(ctx context.Context) error {
 func (s *Session) onCleanup(f func(context.Context) error) { s.undo = append(s.undo, f) }
 
 func (s *Session) cleanup(ctx context.Context) error {
+	s.watch.abort(errEnded) // what has not started yet need not
+	s.started.happen()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	var errs []error
@@ -155,11 +172,19 @@ func (s *Session) takeLocks(context.Context) error {
 		}
 		s.onCleanup(func(context.Context) error { return l.Release() })
 	}
-	if s.Plan.Proxy == nil || s.Plan.Proxy.SocketDir == "" {
+	return s.makeSocketDirs(dir)
+}
+
+// makeSocketDirs makes the directories of the sockets below the session's own.
+func (s *Session) makeSocketDirs(dir string) error {
+	dirs := s.Plan.SocketDirs()
+	if len(dirs) == 0 {
 		return nil
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return fmt.Errorf("create the socket directory: %w", err)
+	for _, d := range append([]string{dir}, dirs...) {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			return errors.Join(fmt.Errorf("create the socket directory: %w", err), os.RemoveAll(dir))
+		}
 	}
 	s.onCleanup(func(context.Context) error { return os.RemoveAll(dir) })
 	return nil
@@ -195,6 +220,20 @@ func (e *PullError) Hint() string {
 		"without a registry, build ours in a checkout of aifo-coder: make build-images"
 }
 
+// findGateway begins to ask for the address at which containers reach this host,
+// beside the making of the network: either takes a docker command.
+func (s *Session) findGateway(ctx context.Context) error {
+	p := s.Plan.Proxy
+	if p == nil || p.SocketDir != "" || p.Loopback {
+		return nil
+	}
+	s.gateway = sync.OnceValues(func() (string, error) {
+		return s.Docker.NetworkGateway(ctx, "bridge") // what host-gateway stands for
+	})
+	go func() { _, _ = s.gateway() }()
+	return nil
+}
+
 func (s *Session) createNetwork(ctx context.Context) error {
 	n := s.Plan.Network
 	if n.Create == nil {
@@ -220,14 +259,14 @@ func (s *Session) createNetwork(ctx context.Context) error {
 }
 
 func (s *Session) removeNetwork(ctx context.Context) error {
-	exists, err := s.Docker.NetworkExists(ctx, s.Plan.Network.Name)
-	if err != nil || !exists {
-		return err
+	err := s.Docker.Do(ctx, s.Plan.Network.Remove())
+	if err == nil {
+		return nil
 	}
-	if err := s.Docker.Do(ctx, s.Plan.Network.Remove()); err != nil {
-		return fmt.Errorf("remove network %s: %w", s.Plan.Network.Name, err)
+	if exists, existsErr := s.Docker.NetworkExists(ctx, s.Plan.Network.Name); existsErr == nil && !exists {
+		return nil // it was never made
 	}
-	return nil
+	return fmt.Errorf("remove network %s: %w", s.Plan.Network.Name, err)
 }
 
 // bounded returns a context for a step that must be seen to its end unless the
@@ -237,22 +276,15 @@ func (s *Session) bounded() (context.Context, context.CancelFunc) {
 		fmt.Errorf("the engine did not finish within %s", startTimeout))
 }
 
-func (s *Session) executor() *dockerexec.Executor {
-	return &dockerexec.Executor{
-		Docker: s.Docker, User: plan.User(s.Facts), Grace: callGrace,
-		Container: func(kind string) string { return "aifo-tc-" + kind + "-" + s.Plan.ID },
-	}
-}
-
 // runDirect runs the toolchain subcommand's command in its sidecar.
 func (s *Session) runDirect(ctx context.Context, w *signalWatch) (int, error) {
-	sc := s.startSidecars(w)
+	e := s.plainExecutor()
+	sc := s.startSidecars(w, e)
 	kind := s.Plan.Sidecars[0].Kind
 	if err := sc.Ready(w.starting, kind); err != nil {
 		return 0, err
 	}
 	running, forward := w.run(ctx)
-	e := s.executor()
 	go func() {
 		for sig := range forward {
 			if name := execproto.SignalName(sig.(syscall.Signal)); name != "" {

@@ -7,29 +7,30 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/aifo-coder/aifo-coder/internal/dockerexec"
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
 
 // sidecars are the session's sidecars while they start and run.
 type sidecars struct {
-	exec   *dockerexec.Executor
+	exec   executor
 	byKind map[string]*sidecar
 }
 
 type sidecar struct {
 	plan.Sidecar
+	wanted  event         // a call waits for it
 	ready   chan struct{} // closed when the rest is final
-	created bool
 	err     error
+	begun   bool // there may be a container
+	created bool // there is one, and it is ours
 }
 
-// allCreated reports whether every sidecar's container was created. It is to be
-// asked when all starts have ended.
-func (s *sidecars) allCreated() bool {
+// every reports whether is holds for every sidecar. It is to be asked when all
+// starts have ended.
+func (s *sidecars) every(is func(*sidecar) bool) bool {
 	for _, one := range s.byKind {
-		if !one.created {
+		if !is(one) {
 			return false
 		}
 	}
@@ -38,48 +39,72 @@ func (s *sidecars) allCreated() bool {
 
 var _ execproxy.Sidecars = (*sidecars)(nil)
 
-// startSidecars starts all sidecars at once and returns without waiting for
-// them. One that fails fails the session.
-func (s *Session) startSidecars(w *signalWatch) *sidecars {
-	sc := &sidecars{exec: s.executor(), byKind: map[string]*sidecar{}}
+// startSidecars has all sidecars start at once, when the agent has, and returns
+// without waiting for them. One that fails fails the session.
+func (s *Session) startSidecars(w *signalWatch, e executor) *sidecars {
+	sc := &sidecars{exec: e, byKind: map[string]*sidecar{}}
 	var started sync.WaitGroup
 	for _, p := range s.Plan.Sidecars {
-		one := &sidecar{Sidecar: p, ready: make(chan struct{})}
+		one := &sidecar{Sidecar: p, wanted: newEvent(), ready: make(chan struct{})}
 		sc.byKind[p.Kind] = one
 		started.Go(func() {
 			defer close(one.ready)
-			if one.err = s.startSidecar(w.starting, one); one.err != nil {
+			if one.err = s.startInTurn(w.starting, sc, one); one.err != nil {
 				w.fail(one.err)
 			}
 		})
 	}
 	s.onCleanup(func(ctx context.Context) error {
-		w.abort(errEnded) // a start that still runs need not go on to its bootstrap
 		started.Wait()
-		return s.removeSidecars(ctx, sc.allCreated())
+		return s.removeSidecars(ctx, sc)
 	})
 	return sc
 }
 
+// errEnded keeps what has not started yet from starting, and a start that still
+// runs from going on.
 var errEnded = errors.New("the session has ended")
 
-// removeSidecars removes them by name where all were created; otherwise a name
-// may be somebody else's, and our own are found by their labels.
-func (s *Session) removeSidecars(ctx context.Context, all bool) error {
-	if all && s.Docker.Do(ctx, s.Plan.RemoveSidecars()) == nil {
+// startInTurn starts a sidecar when the start of the session is over or a call
+// waits for it, or not at all when the session is over first.
+func (s *Session) startInTurn(ctx context.Context, sc *sidecars, one *sidecar) error {
+	select {
+	case <-s.started.done:
+	case <-one.wanted.done:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	one.begun = true
+	return s.startSidecar(ctx, sc.exec, one)
+}
+
+// removeSidecars removes the containers and ends the links to them, which takes
+// a docker command each, at the same time. Where all containers were created
+// they are removed by name; otherwise a name may be somebody else's, and our own
+// are found by their labels.
+func (s *Session) removeSidecars(ctx context.Context, sc *sidecars) error {
+	var links sync.WaitGroup
+	links.Go(func() { closeExecutor(sc.exec) })
+	defer links.Wait()
+	switch {
+	case sc.every(func(one *sidecar) bool { return !one.begun }):
+		return nil
+	case sc.every(func(one *sidecar) bool { return one.created }) && s.Docker.Do(ctx, s.Plan.RemoveSidecars()) == nil:
 		return nil
 	}
 	return s.removeContainers(ctx, "")
 }
 
-func (s *Session) startSidecar(ctx context.Context, one *sidecar) error {
+func (s *Session) startSidecar(ctx context.Context, e executor, one *sidecar) error {
 	bounded, cancel := s.bounded()
 	defer cancel()
 	if err := s.Docker.Do(bounded, one.Run.Argv()); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
 	one.created = true
-	if err := s.awaitBoot(ctx, one); err != nil {
+	if err := s.awaitReady(ctx, e, one); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
 	for _, b := range one.Bootstrap {
@@ -91,10 +116,11 @@ func (s *Session) startSidecar(ctx context.Context, one *sidecar) error {
 	return nil
 }
 
-// awaitBoot waits until the boot program has prepared the container. When it
-// failed, the container has ended and its log holds the reason.
-func (s *Session) awaitBoot(ctx context.Context, one *sidecar) error {
-	err := s.executor().AwaitBoot(ctx, one.Kind)
+// awaitReady waits until the boot program has prepared the container and calls
+// can be made. When the boot failed, the container has ended and its log holds
+// the reason.
+func (s *Session) awaitReady(ctx context.Context, e executor, one *sidecar) error {
+	err := e.Open(ctx, one.Kind)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -110,6 +136,7 @@ func (s *sidecars) Has(kind string) bool { return s.byKind[kind] != nil }
 // Ready implements execproxy.Sidecars.
 func (s *sidecars) Ready(ctx context.Context, kind string) error {
 	one := s.byKind[kind]
+	one.wanted.happen()
 	select {
 	case <-one.ready:
 		return one.err

@@ -12,19 +12,25 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
 
-// startSweep removes, beside the start of this session, what killed ones left.
-// Failing to is no reason to keep the user from working, nor news: another
-// session may be removing the same.
-func (s *Session) startSweep(ctx context.Context) error {
+// startSweep removes, beside this session, what killed ones left, once the start
+// is over: it may not cost the user time. Failing to is no reason to keep the
+// user from working, nor news: another session may be removing the same.
+func (s *Session) startSweep(context.Context) error {
 	swept := make(chan struct{})
+	ctx, cancel := context.WithTimeout(s.watch.patience, cleanupTimeout)
 	go func() {
 		defer close(swept)
+		<-s.started.done
 		err := errors.Join(Sweep(ctx, s.Docker, s.Facts.Owner), lock.Sweep(s.Facts.RuntimeDir))
 		if err != nil && ctx.Err() == nil {
 			s.Log.Info("could not remove what an earlier session left", "err", err)
 		}
 	}()
-	s.onCleanup(func(context.Context) error { <-swept; return nil })
+	s.onCleanup(func(context.Context) error {
+		defer cancel()
+		<-swept
+		return nil
+	})
 	return nil
 }
 

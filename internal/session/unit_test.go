@@ -22,24 +22,30 @@ func labelsOf(host string, pid int, start string) string {
 
 const noPID = 1 << 22 // above any pid of Linux
 
-func inspect(id, out string) fakedocker.Answer {
-	return fakedocker.Answer{Argv: []string{"container", "inspect", "--format", "{{json .Config.Labels}}", id}, Out: out}
+// inspect is the answer about all objects at once: pairs of id and labels.
+func inspect(noun, format string, pairs ...string) fakedocker.Answer {
+	a := fakedocker.Answer{Argv: []string{noun, "inspect", "--format", "{{.Id}} " + format}}
+	for i := 0; i < len(pairs); i += 2 {
+		a.Argv = append(a.Argv, pairs[i])
+		a.Out += pairs[i] + " " + pairs[i+1] + "\n"
+	}
+	return a
 }
 
 func TestSweep(t *testing.T) {
 	self := hostfacts.Self()
 	fakedocker.Install(t,
 		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "dead live elsewhere nobody garbled dead2"},
-		inspect("dead", labelsOf(self.Host, noPID, "x")),
-		inspect("live", labelsOf(self.Host, os.Getpid(), self.Start)),
-		inspect("elsewhere", labelsOf(self.Host+"x", noPID, "x")),
-		inspect("nobody", `{"dev.aifo-coder.session":"x"}`),
-		inspect("garbled", `{"dev.aifo-coder.owner-host":"`+self.Host+`","dev.aifo-coder.owner-pid":"12x"}`),
-		inspect("dead2", labelsOf(self.Host, noPID, "y")),
+		inspect("container", "{{json .Config.Labels}}",
+			"dead", labelsOf(self.Host, noPID, "x"),
+			"live", labelsOf(self.Host, os.Getpid(), self.Start),
+			"elsewhere", labelsOf(self.Host+"x", noPID, "x"),
+			"nobody", `{"dev.aifo-coder.session":"x"}`,
+			"garbled", `{"dev.aifo-coder.owner-host":"`+self.Host+`","dev.aifo-coder.owner-pid":"12x"}`,
+			"dead2", labelsOf(self.Host, noPID, "y")),
 		fakedocker.Answer{Argv: fakedocker.Words("rm --force --volumes dead dead2")},
 		fakedocker.Answer{Argv: fakedocker.Words("network ls --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "net live-net"},
-		fakedocker.Answer{Argv: []string{"network", "inspect", "--format", "{{json .Labels}}", "net"}, Out: labelsOf(self.Host, noPID, "x")},
-		fakedocker.Answer{Argv: []string{"network", "inspect", "--format", "{{json .Labels}}", "live-net"}, Out: labelsOf(self.Host, os.Getpid(), self.Start)},
+		inspect("network", "{{json .Labels}}", "net", labelsOf(self.Host, noPID, "x"), "live-net", labelsOf(self.Host, os.Getpid(), self.Start)),
 		fakedocker.Answer{Argv: fakedocker.Words("network rm net")},
 	)
 	require.NoError(t, session.Sweep(t.Context(), docker.Client{}, self))
@@ -57,7 +63,7 @@ func TestSweepThatFails(t *testing.T) {
 	self := hostfacts.Self()
 	fakedocker.Install(t,
 		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter label=dev.aifo-coder.session --format {{.ID}}"), Out: "dead"},
-		inspect("dead", labelsOf(self.Host, noPID, "x")),
+		inspect("container", "{{json .Config.Labels}}", "dead", labelsOf(self.Host, noPID, "x")),
 		fakedocker.Answer{Argv: fakedocker.Words("rm --force --volumes dead"), Err: "device is busy", Code: 1},
 	)
 	require.ErrorContains(t, session.Sweep(t.Context(), docker.Client{}, self), "remove left containers: device is busy")
