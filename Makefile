@@ -117,6 +117,12 @@ test-proxy-unix: docker-for-tests build ## run the proxy's smoke tests over the 
 test-toolchain-cpp: docker-for-tests build ## run the tests of the C and C++ toolchain
 	$(GO) test $(TEST_FLAGS) ./internal/cli ./e2e -run 'TestToolchainCPP' -v
 
+.PHONY: bench
+bench: engine build ## measure what a tool call costs, and write docs/benchmarks.md
+	scripts/images ensure shell node c-cpp rust python go
+	$(GO) run ./e2e/bench > docs/benchmarks.md.new
+	mv docs/benchmarks.md.new docs/benchmarks.md
+
 .PHONY: race
 race: ## run the tests that need no Docker with the race detector, three times
 	AIFO_TEST_DOCKER=off $(GO) test -race -count 3 $(TEST_FLAGS) ./...

@@ -261,6 +261,18 @@ func (c *caller) containers(filters ...string) []string {
 	return strings.Fields(docker(c.t, args...))
 }
 
+// runsIn reports whether a process whose command line holds text runs in the
+// sidecar of a kind.
+func (c *caller) runsIn(kind, text string) bool {
+	c.t.Helper()
+	ids := c.containers("label=dev.aifo-coder.kind=" + kind)
+	if len(ids) != 1 {
+		return false
+	}
+	out, err := exec.Command("docker", "top", ids[0]).CombinedOutput() // it may end meanwhile
+	return err == nil && strings.Contains(string(out), text)
+}
+
 // docker runs a docker command and returns its output.
 func docker(t *testing.T, args ...string) string {
 	t.Helper()

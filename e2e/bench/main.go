@@ -1,0 +1,354 @@
+// Command bench measures what a tool call costs, in one run on one machine, as
+// ratios: against the same program inside the sidecar and against a bare docker
+// exec. It prints a table in Markdown (make bench writes it to
+// docs/benchmarks.md). It judges nothing.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed agent.sh
+var agentScript string
+
+// One mebibyte short of what a 32-bit count holds, so that every wc agrees.
+const pipeBytes = 2 << 30
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// A way is one way to run a tool.
+type way struct {
+	name  string
+	flags []string // of a session; nil: not a session
+	env   []string
+}
+
+var ways = []way{
+	{name: "unix socket, native files", flags: []string{"--toolchain-unix-socket"}},
+	{name: "TCP, frames", flags: []string{}},
+	{name: "TCP, AIFO_TOOLCHAIN_EXEC=docker", flags: []string{}, env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}},
+}
+
+const sidecarImage = "aifo-coder-toolchain-node:latest"
+
+func run() error {
+	program, err := filepath.Abs("bin/aifo-coder")
+	if err != nil {
+		return err
+	}
+	dir, err := workspace()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := bench{program: program, dir: dir}
+	header()
+	for _, part := range []func(*bench) error{(*bench).calls, (*bench).pipes, (*bench).compiles, (*bench).sessions} {
+		if err := part(&b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type bench struct{ program, dir string }
+
+// workspace makes a directory in which the tool tsc is a static program that
+// does nothing, and big writes two gibibytes.
+func workspace() (string, error) {
+	dir, err := os.MkdirTemp("", "aifo-bench")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "node_modules", ".bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", err
+	}
+	source := filepath.Join(dir, "true.c")
+	if err := os.WriteFile(source, []byte("int main(void) { return 0; }\n"), 0o644); err != nil {
+		return "", err
+	}
+	if out, err := exec.Command("cc", "-O2", "-static", "-o", filepath.Join(bin, "tsc"), source).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile the program that does nothing: %w: %s", err, out)
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "bench.sh"), []byte(agentScript), 0o644)
+}
+
+func header() {
+	fmt.Printf("# Benchmarks\n\nMeasured by `make bench` on %s, %d processors, %s, Docker engine %s.\n",
+		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), cpu(), engine())
+	fmt.Print("Every ratio is of medians taken in this run.\n")
+}
+
+func cpu() string {
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func engine() string {
+	out, err := exec.Command("docker", "version", "--format", "{{.Server.Version}}").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// calls compares the whole process of a call of a program that does nothing.
+func (b *bench) calls() error {
+	const n = 60
+	native, dockerExec, err := b.inSidecar("call", n, func(container string) []string {
+		return []string{"exec", container, "/workspace/node_modules/.bin/tsc"}
+	})
+	if err != nil {
+		return err
+	}
+	t := newTable("A call of a program that does nothing (ms)", native, dockerExec)
+	for _, w := range ways {
+		got, err := b.inAgent(w, "call", n, "tsc")
+		if err != nil {
+			return err
+		}
+		t.row(w.name, got)
+	}
+	return nil
+}
+
+// pipes compares two gibibytes from a tool to wc.
+func (b *bench) pipes() error {
+	const n = 3
+	native, dockerExec, err := b.inSidecar("pipe", n, func(container string) []string {
+		return []string{"exec", container, "head", "-c", strconv.Itoa(pipeBytes), "/dev/zero"}
+	})
+	if err != nil {
+		return err
+	}
+	t := newTable("2 GiB from a tool through a pipe to wc (ms)", native, dockerExec)
+	for _, w := range ways {
+		got, err := b.inAgent(w, "pipe", n, "node")
+		if err != nil {
+			return err
+		}
+		t.row(w.name, got)
+	}
+	return nil
+}
+
+// compiles compares a script of 200 compiler calls.
+func (b *bench) compiles() error {
+	const n = 3
+	native, _, err := b.inSidecar("compile", n, nil)
+	if err != nil {
+		return err
+	}
+	t := newTable("A script of 200 compiler calls (ms)", native, nil)
+	for _, w := range ways {
+		got, err := b.inAgent(w, "compile", n, "gcc")
+		if err != nil {
+			return err
+		}
+		t.row(w.name, got)
+	}
+	return nil
+}
+
+// big is how each side writes two gibibytes: the tool is python's sidecar's own
+// head, called through a shim in the agent's container.
+func setup(tool string) string {
+	return `export TSC=` + tool + ` CC=gcc; big() { tsc; }; `
+}
+
+// inAgent runs a part of the script in an agent's container and returns its samples.
+func (b *bench) inAgent(w way, part string, n int, tool string) ([]float64, error) {
+	if part == "pipe" {
+		if err := b.tscWrites(); err != nil {
+			return nil, err
+		}
+		defer b.tscIsTrue()
+	}
+	_ = tool
+	args := append(append([]string{}, w.flags...), "--toolchain", "node", "--toolchain", "c-cpp", "shell", "--", "bash", "-c",
+		setup("tsc")+fmt.Sprintf(". ./bench.sh %s %d", part, n))
+	cmd := exec.Command(b.program, args...)
+	cmd.Dir, cmd.Env, cmd.Stderr = b.dir, append(os.Environ(), w.env...), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", w.name, part, err)
+	}
+	return samples(out, part), nil
+}
+
+// inSidecar runs a part natively in a sidecar's image, and from the host by bare
+// docker exec.
+func (b *bench) inSidecar(part string, n int, argv func(container string) []string) (native, dockerExec []float64, err error) {
+	image := sidecarImage
+	if part == "compile" {
+		image = "aifo-cpp-toolchain:latest"
+	}
+	out, err := exec.Command("docker", "run", "--detach", "--init", "--volume", b.dir+":/workspace", "--workdir", "/workspace",
+		image, "sleep", "3600").Output()
+	if err != nil {
+		return nil, nil, fmt.Errorf("start a container of %s: %w", image, err)
+	}
+	container := strings.TrimSpace(string(out))
+	defer exec.Command("docker", "rm", "--force", container).Run() //nolint:errcheck // nothing is left to do
+	script := `export TSC=./node_modules/.bin/tsc CC=gcc; big() { head -c ` + strconv.Itoa(pipeBytes) + ` /dev/zero; }; ` +
+		fmt.Sprintf(". ./bench.sh %s %d", part, n)
+	out, err = exec.Command("docker", "exec", container, "bash", "-c", script).Output()
+	if err != nil {
+		return nil, nil, fmt.Errorf("natively, %s: %w", part, err)
+	}
+	native = samples(out, part)
+	for range n {
+		if argv == nil {
+			break
+		}
+		begin := time.Now()
+		if err := toNull(exec.Command("docker", argv(container)...)); err != nil {
+			return nil, nil, fmt.Errorf("docker exec, %s: %w", part, err)
+		}
+		dockerExec = append(dockerExec, time.Since(begin).Seconds()*1e3)
+	}
+	return native, dockerExec, nil
+}
+
+// toNull runs cmd with its output in a pipe to a reader, as wc would be.
+func toNull(cmd *exec.Cmd) error {
+	wc := exec.Command("wc", "-c")
+	var err error
+	if wc.Stdin, err = cmd.StdoutPipe(); err != nil {
+		return err
+	}
+	if err := wc.Start(); err != nil {
+		return err
+	}
+	if err := cmd.Run(); err != nil {
+		return err
+	}
+	return wc.Wait()
+}
+
+// tscWrites makes the tool write two gibibytes; tscIsTrue makes it do nothing again.
+func (b *bench) tscWrites() error {
+	if err := os.Rename(b.tsc(), b.tsc()+".true"); err != nil {
+		return err
+	}
+	return os.WriteFile(b.tsc(), []byte("#!/bin/sh\nexec head -c "+strconv.Itoa(pipeBytes)+" /dev/zero\n"), 0o755)
+}
+
+func (b *bench) tscIsTrue() { _ = os.Rename(b.tsc()+".true", b.tsc()) }
+
+func (b *bench) tsc() string { return filepath.Join(b.dir, "node_modules", ".bin", "tsc") }
+
+// samples reads the lines that sample printed, in milliseconds.
+func samples(out []byte, name string) []float64 {
+	var list []float64
+	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
+		f := strings.Fields(s.Text())
+		if len(f) == 3 && f[0] == name {
+			us, err := strconv.ParseFloat(f[1], 64)
+			if err == nil {
+				list = append(list, us/1e3)
+			}
+		}
+	}
+	return list
+}
+
+// sessions compares the start and the end of a session with those of a bare
+// docker run of the same image.
+func (b *bench) sessions() error {
+	const n = 10
+	bare := func() *exec.Cmd {
+		return exec.Command("docker", "run", "--rm", "aifo-coder-shell:latest", "date", "+%s.%N")
+	}
+	full := func() *exec.Cmd {
+		cmd := exec.Command(b.program, "--toolchain", "rust", "--toolchain", "node", "--toolchain", "python",
+			"--toolchain", "c-cpp", "--toolchain", "go", "shell", "--", "date", "+%s.%N")
+		cmd.Dir = b.dir
+		return cmd
+	}
+	startBare, endBare, err := startAndEnd(bare, n)
+	if err != nil {
+		return err
+	}
+	start, end, err := startAndEnd(full, n)
+	if err != nil {
+		return err
+	}
+	newTable("Time to the first instruction of the agent (ms)", startBare, nil).row("session with five toolchains", start)
+	newTable("Time from the agent's last instruction to the end (ms)", endBare, nil).row("session with five toolchains", end)
+	return nil
+}
+
+func startAndEnd(command func() *exec.Cmd, n int) (starts, ends []float64, err error) {
+	for range n {
+		begin := time.Now()
+		out, err := command().Output()
+		done := time.Now()
+		if err != nil {
+			return nil, nil, err
+		}
+		at, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+		if err != nil {
+			return nil, nil, err
+		}
+		starts = append(starts, at*1e3-float64(begin.UnixMicro())/1e3)
+		ends = append(ends, float64(done.UnixMicro())/1e3-at*1e3)
+	}
+	return starts, ends, nil
+}
+
+// table prints one comparison.
+type table struct{ native, dockerExec []float64 }
+
+func newTable(title string, native, dockerExec []float64) table {
+	fmt.Printf("\n## %s\n\n| way | calls | min | median | p95 | to native | docker exec is |\n|---|---|---|---|---|---|---|\n", title)
+	t := table{native, dockerExec}
+	t.row("native", native)
+	if dockerExec != nil {
+		t.row("bare docker exec", dockerExec)
+	}
+	return t
+}
+
+func (t table) row(name string, v []float64) {
+	if len(v) == 0 {
+		return
+	}
+	slices.Sort(v)
+	against := "–"
+	if t.dockerExec != nil {
+		against = fmt.Sprintf("%.1f ×", median(t.dockerExec)/median(v))
+	}
+	fmt.Printf("| %s | %d | %.2f | %.2f | %.2f | %.2f × | %s |\n",
+		name, len(v), v[0], median(v), v[len(v)*95/100], median(v)/median(t.native), against)
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
