@@ -61,7 +61,8 @@ func Executable(path string) error {
 }
 
 // LookPath finds name in dirs as execvp does: a file that may not be executed
-// is passed over, but remembered as the reason when there is no better one.
+// is passed over, but remembered as the reason when there is no better one. One
+// that cannot even be looked at, in a directory of another user, is not there.
 func LookPath(name string, dirs []string, executable func(string) error) (string, error) {
 	result := fs.ErrNotExist
 	for _, dir := range dirs {
@@ -76,7 +77,9 @@ func LookPath(name string, dirs []string, executable func(string) error) (string
 		if err == nil {
 			return path, nil
 		}
-		if errors.Is(err, fs.ErrPermission) {
+		var cause *fs.PathError
+		hidden := errors.As(err, &cause) && cause.Op == "stat"
+		if errors.Is(err, fs.ErrPermission) && !hidden {
 			result = err
 		}
 	}

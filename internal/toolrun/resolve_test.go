@@ -106,6 +106,20 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestLookPath: a file that may not be executed explains why there is no tool, a
+// directory that may not be searched does not.
+func TestLookPath(t *testing.T) {
+	refuse := func(op string) func(string) error {
+		return func(path string) error { return &fs.PathError{Op: op, Path: path, Err: fs.ErrPermission} }
+	}
+	if _, err := LookPath("x", []string{"/a"}, refuse("execute")); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+	if _, err := LookPath("x", []string{"/a"}, refuse("stat")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
 func TestExecutable(t *testing.T) {
 	dir := t.TempDir()
 	if err := errors.Join(os.WriteFile(dir+"/yes", nil, 0o755), os.WriteFile(dir+"/no", nil, 0o644), os.Symlink("none", dir+"/broken")); err != nil {
