@@ -68,17 +68,27 @@ func (fr *FrameReader) Read() (Frame, error) {
 	if !t.known() {
 		return Frame{}, fmt.Errorf("%w: unknown type %q", ErrFrame, byte(t))
 	}
-	if n > MaxPayload {
-		return Frame{}, fmt.Errorf("%w: payload of %d bytes", ErrFrame, n)
-	}
-	payload := fr.buf[headerLen : headerLen+int(n)]
-	if _, err := io.ReadFull(fr.r, payload); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
+	payload, err := readPayload(fr.r, fr.buf[headerLen:], n)
+	if err != nil {
 		return Frame{}, err
 	}
 	return Frame{Type: t, Payload: payload}, nil
+}
+
+// readPayload reads n bytes into buf, which has room for MaxPayload. Its errors
+// are those of FrameReader.Read inside a frame.
+func readPayload(r io.Reader, buf []byte, n uint32) ([]byte, error) {
+	if n > MaxPayload {
+		return nil, fmt.Errorf("%w: payload of %d bytes", ErrFrame, n)
+	}
+	payload := buf[:n]
+	if _, err := io.ReadFull(r, payload); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	return payload, nil
 }
 
 func (t FrameType) known() bool {

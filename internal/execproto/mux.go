@@ -2,7 +2,6 @@ package execproto
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -45,10 +44,9 @@ const MuxWindow = 256 << 10
 // MuxFiles is how many descriptors come with a MuxGo that has any.
 const MuxFiles = 3
 
-const muxHeaderLen = 9 // type, call, length of the payload
-
-// MuxHeaderLen is the length of a message without its payload.
-const MuxHeaderLen = muxHeaderLen
+// MuxHeaderLen is the length of a message without its payload: type, call, and
+// the payload's length.
+const MuxHeaderLen = 9
 
 // MuxMessage is one message. Payload is valid until the next Read.
 type MuxMessage struct {
@@ -60,7 +58,7 @@ type MuxMessage struct {
 // MuxReader decodes messages. It is not safe for concurrent use.
 type MuxReader struct {
 	r   io.Reader
-	buf [muxHeaderLen + MaxPayload]byte
+	buf [MuxHeaderLen + MaxPayload]byte
 }
 
 // NewMuxReader returns a reader of the messages in r, which should be buffered.
@@ -68,20 +66,13 @@ func NewMuxReader(r io.Reader) *MuxReader { return &MuxReader{r: r} }
 
 // Read returns the next message. Its errors are those of FrameReader.Read.
 func (mr *MuxReader) Read() (MuxMessage, error) {
-	head := mr.buf[:muxHeaderLen]
+	head := mr.buf[:MuxHeaderLen]
 	if _, err := io.ReadFull(mr.r, head); err != nil {
 		return MuxMessage{}, err
 	}
-	n := binary.BigEndian.Uint32(head[5:])
-	if n > MaxPayload {
-		return MuxMessage{}, fmt.Errorf("%w: payload of %d bytes", ErrFrame, n)
-	}
 	m := MuxMessage{Type: MuxType(head[0]), Call: binary.BigEndian.Uint32(head[1:5])}
-	m.Payload = mr.buf[muxHeaderLen : muxHeaderLen+int(n)]
-	if _, err := io.ReadFull(mr.r, m.Payload); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
+	var err error
+	if m.Payload, err = readPayload(mr.r, mr.buf[MuxHeaderLen:], binary.BigEndian.Uint32(head[5:])); err != nil {
 		return MuxMessage{}, err
 	}
 	return m, nil
@@ -137,7 +128,7 @@ func (mw *MuxWriter) encode(t MuxType, call uint32, payload []byte) {
 func (mw *MuxWriter) WriteInPlace(t MuxType, call uint32, buf []byte) error {
 	buf[0] = byte(t)
 	binary.BigEndian.PutUint32(buf[1:], call)
-	binary.BigEndian.PutUint32(buf[5:], uint32(len(buf)-muxHeaderLen)) //nolint:gosec // at most MaxPayload
+	binary.BigEndian.PutUint32(buf[5:], uint32(len(buf)-MuxHeaderLen)) //nolint:gosec // at most MaxPayload
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
 	_, err := mw.w.Write(buf)
