@@ -22,7 +22,7 @@ import (
 //go:embed agent.sh
 var agentScript string
 
-// One mebibyte short of what a 32-bit count holds, so that every wc agrees.
+// pipeBytes is what goes through the pipe in one sample.
 const pipeBytes = 2 << 30
 
 func main() {
@@ -35,17 +35,41 @@ func main() {
 // A way is one way to run a tool.
 type way struct {
 	name  string
-	flags []string // of a session; nil: not a session
+	flags []string // of the session
 	env   []string
 }
 
 var ways = []way{
 	{name: "unix socket, native files", flags: []string{"--toolchain-unix-socket"}},
-	{name: "TCP, frames", flags: []string{}},
-	{name: "TCP, AIFO_TOOLCHAIN_EXEC=docker", flags: []string{}, env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}},
+	{name: "TCP, frames"},
+	{name: "TCP, AIFO_TOOLCHAIN_EXEC=docker", env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}},
 }
 
-const sidecarImage = "aifo-coder-toolchain-node:latest"
+// A part is one thing that is measured in every way.
+type part struct {
+	name  string // in agent.sh
+	title string
+	n     int      // samples
+	image string   // where it is native
+	exec  []string // the command for a bare docker exec; nil: not compared
+}
+
+const (
+	nodeImage = "aifo-coder-toolchain-node:latest"
+	cppImage  = "aifo-cpp-toolchain:latest"
+)
+
+var parts = []part{
+	{
+		name: "call", title: "A call of a program that does nothing (ms)", n: 60, image: nodeImage,
+		exec: []string{"/workspace/node_modules/.bin/tsc"},
+	},
+	{
+		name: "pipe", title: "2 GiB from a tool through a pipe to wc (ms)", n: 3, image: nodeImage,
+		exec: []string{"head", "-c", strconv.Itoa(pipeBytes), "/dev/zero"},
+	},
+	{name: "compile", title: "A script of 200 compiler calls (ms)", n: 3, image: cppImage},
+}
 
 func run() error {
 	program, err := filepath.Abs("bin/aifo-coder")
@@ -59,12 +83,12 @@ func run() error {
 	defer os.RemoveAll(dir)
 	b := bench{program: program, dir: dir}
 	header()
-	for _, part := range []func(*bench) error{(*bench).calls, (*bench).pipes, (*bench).compiles, (*bench).sessions} {
-		if err := part(&b); err != nil {
+	for _, p := range parts {
+		if err := b.measure(p); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.sessions()
 }
 
 type bench struct{ program, dir string }
@@ -117,18 +141,15 @@ func engine() string {
 	return strings.TrimSpace(string(out))
 }
 
-// calls compares the whole process of a call of a program that does nothing.
-func (b *bench) calls() error {
-	const n = 60
-	native, dockerExec, err := b.inSidecar("call", n, func(container string) []string {
-		return []string{"exec", container, "/workspace/node_modules/.bin/tsc"}
-	})
+// measure compares one part in each way.
+func (b *bench) measure(p part) error {
+	native, dockerExec, err := b.inSidecar(p)
 	if err != nil {
 		return err
 	}
-	t := newTable("A call of a program that does nothing (ms)", native, dockerExec)
+	t := newTable(p.title, native, dockerExec)
 	for _, w := range ways {
-		got, err := b.inAgent(w, "call", n, "tsc")
+		got, err := b.inAgent(w, p)
 		if err != nil {
 			return err
 		}
@@ -137,102 +158,64 @@ func (b *bench) calls() error {
 	return nil
 }
 
-// pipes compares two gibibytes from a tool to wc.
-func (b *bench) pipes() error {
-	const n = 3
-	native, dockerExec, err := b.inSidecar("pipe", n, func(container string) []string {
-		return []string{"exec", container, "head", "-c", strconv.Itoa(pipeBytes), "/dev/zero"}
-	})
-	if err != nil {
-		return err
-	}
-	t := newTable("2 GiB from a tool through a pipe to wc (ms)", native, dockerExec)
-	for _, w := range ways {
-		got, err := b.inAgent(w, "pipe", n, "node")
-		if err != nil {
-			return err
-		}
-		t.row(w.name, got)
-	}
-	return nil
-}
-
-// compiles compares a script of 200 compiler calls.
-func (b *bench) compiles() error {
-	const n = 3
-	native, _, err := b.inSidecar("compile", n, nil)
-	if err != nil {
-		return err
-	}
-	t := newTable("A script of 200 compiler calls (ms)", native, nil)
-	for _, w := range ways {
-		got, err := b.inAgent(w, "compile", n, "gcc")
-		if err != nil {
-			return err
-		}
-		t.row(w.name, got)
-	}
-	return nil
-}
-
-// big is how each side writes two gibibytes: the tool is python's sidecar's own
-// head, called through a shim in the agent's container.
-func setup(tool string) string {
-	return `export TSC=` + tool + ` CC=gcc; big() { tsc; }; `
-}
-
-// inAgent runs a part of the script in an agent's container and returns its samples.
-func (b *bench) inAgent(w way, part string, n int, tool string) ([]float64, error) {
-	if part == "pipe" {
+// inAgent runs a part in an agent's container, where tsc is a shim, and returns
+// its samples.
+func (b *bench) inAgent(w way, p part) ([]float64, error) {
+	if p.name == "pipe" {
 		if err := b.tscWrites(); err != nil {
 			return nil, err
 		}
 		defer b.tscIsTrue()
 	}
-	_ = tool
-	args := append(append([]string{}, w.flags...), "--toolchain", "node", "--toolchain", "c-cpp", "shell", "--", "bash", "-c",
-		setup("tsc")+fmt.Sprintf(". ./bench.sh %s %d", part, n))
+	args := append(append([]string{}, w.flags...), "--toolchain", "node", "--toolchain", "c-cpp", "shell", "--",
+		"bash", "-c", p.script("tsc", "tsc"))
 	cmd := exec.Command(b.program, args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = b.dir, append(os.Environ(), w.env...), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", w.name, part, err)
+		return nil, fmt.Errorf("%s, %s: %w", w.name, p.name, err)
 	}
-	return samples(out, part), nil
+	return samples(out, p.name), nil
+}
+
+// script returns the shell script of a part, given how tsc is called and the
+// command that writes two gibibytes.
+func (p part) script(tsc, big string) string {
+	return fmt.Sprintf("TSC=%s CC=gcc; big() { %s; }; . ./bench.sh %s %d", tsc, big, p.name, p.n)
 }
 
 // inSidecar runs a part natively in a sidecar's image, and from the host by bare
 // docker exec.
-func (b *bench) inSidecar(part string, n int, argv func(container string) []string) (native, dockerExec []float64, err error) {
-	image := sidecarImage
-	if part == "compile" {
-		image = "aifo-cpp-toolchain:latest"
-	}
+func (b *bench) inSidecar(p part) (native, dockerExec []float64, err error) {
 	out, err := exec.Command("docker", "run", "--detach", "--init", "--volume", b.dir+":/workspace", "--workdir", "/workspace",
-		image, "sleep", "3600").Output()
+		p.image, "sleep", "3600").Output()
 	if err != nil {
-		return nil, nil, fmt.Errorf("start a container of %s: %w", image, err)
+		return nil, nil, fmt.Errorf("start a container of %s: %w", p.image, err)
 	}
 	container := strings.TrimSpace(string(out))
 	defer exec.Command("docker", "rm", "--force", container).Run() //nolint:errcheck // nothing is left to do
-	script := `export TSC=./node_modules/.bin/tsc CC=gcc; big() { head -c ` + strconv.Itoa(pipeBytes) + ` /dev/zero; }; ` +
-		fmt.Sprintf(". ./bench.sh %s %d", part, n)
+	script := p.script("./node_modules/.bin/tsc", "head -c "+strconv.Itoa(pipeBytes)+" /dev/zero")
 	out, err = exec.Command("docker", "exec", container, "bash", "-c", script).Output()
 	if err != nil {
-		return nil, nil, fmt.Errorf("natively, %s: %w", part, err)
+		return nil, nil, fmt.Errorf("natively, %s: %w", p.name, err)
 	}
-	native = samples(out, part)
-	for range n {
-		if argv == nil {
-			break
-		}
+	if p.exec != nil {
+		dockerExec, err = bareExec(container, p)
+	}
+	return samples(out, p.name), dockerExec, err
+}
+
+// bareExec times a part's command by docker exec.
+func bareExec(container string, p part) ([]float64, error) {
+	var list []float64
+	for range p.n {
 		begin := time.Now()
-		if err := toNull(exec.Command("docker", argv(container)...)); err != nil {
-			return nil, nil, fmt.Errorf("docker exec, %s: %w", part, err)
+		if err := toNull(exec.Command("docker", append([]string{"exec", container}, p.exec...)...)); err != nil {
+			return nil, fmt.Errorf("docker exec, %s: %w", p.name, err)
 		}
-		dockerExec = append(dockerExec, time.Since(begin).Seconds()*1e3)
+		list = append(list, time.Since(begin).Seconds()*1e3)
 	}
-	return native, dockerExec, nil
+	return list, nil
 }
 
 // toNull runs cmd with its output in a pipe to a reader, as wc would be.
