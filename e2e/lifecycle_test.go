@@ -156,31 +156,19 @@ func TestAToolEndsWithItsShim(t *testing.T) {
 // TestTerminal runs an interactive shell on a terminal of its own.
 func TestTerminal(t *testing.T) {
 	c := self(t)
-	cmd := c.command(t.Context(), "--toolchain", "python", "shell")
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 33, Cols: 111})
-	require.NoError(t, err)
-	defer tty.Close()
-	out := &syncBuffer{}
-	copied := make(chan struct{})
-	go func() { _, _ = io.Copy(out, tty); close(copied) }()
-	say := func(line string) {
-		_, err := io.WriteString(tty, line+"\n")
-		require.NoError(t, err)
-	}
-	eventually(t, func() bool { return strings.Contains(out.String(), "/workspace") }, "the shell prompts")
+	tty := c.onTerminal(pty.Winsize{Rows: 33, Cols: 111}, "--toolchain", "python", "shell")
+	tty.see("/workspace")
 	// docker tells the container the size a moment after it has started.
-	say("until [ \"$(stty size)\" = '33 111' ]; do :; done; echo SIZE $((6*7))")
-	eventually(t, func() bool { return strings.Contains(out.String(), "SIZE 42") }, "the size arrives")
-	say("python -c 'print(7*6, \"by tool\")'")
-	eventually(t, func() bool { return strings.Contains(out.String(), "42 by tool") }, "a tool runs")
-	say("sleep 1000")
-	eventually(t, func() bool { return strings.Contains(out.String(), "sleep 1000\r\n") }, "sleep runs")
-	say("\x03") // Ctrl-C
-	say("echo CODE $?; exit 9")
-	<-copied
-	require.Error(t, cmd.Wait())
-	require.Equal(t, 9, cmd.ProcessState.ExitCode())
-	require.Contains(t, out.String(), "CODE 130")
+	tty.say("until [ \"$(stty size)\" = '33 111' ]; do :; done; echo SIZE $((6*7))")
+	tty.see("SIZE 42")
+	tty.say("python -c 'print(7*6, \"by tool\")'")
+	tty.see("42 by tool")
+	tty.say("sleep 1000")
+	tty.see("sleep 1000\r\n")
+	tty.say("\x03") // Ctrl-C
+	tty.say("echo CODE $?; exit 9")
+	require.Equal(t, 9, tty.end())
+	require.Contains(t, tty.out.String(), "CODE 130")
 }
 
 // TestEndIsQuick bounds the end of a session loosely: docker stop's grace of
@@ -387,56 +375,33 @@ func TestSameSessionIDTwice(t *testing.T) {
 	require.Equal(t, 143, s.end(t))
 }
 
-var promptRE = regexp.MustCompile(`[#$] $`)
-
 // TestTerminalOfATool checks, over each transport, that a tool which is called
 // on a terminal has one, with its size, and that Ctrl-C reaches it.
 func TestTerminalOfATool(t *testing.T) {
 	for name, flags := range transports {
 		t.Run(name, func(t *testing.T) {
 			c := self(t)
-			cmd := c.command(t.Context(), append(flags, "--toolchain", "python", "shell")...)
-			tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 31, Cols: 99})
-			require.NoError(t, err)
-			defer tty.Close()
-			out := &syncBuffer{}
-			copied := make(chan struct{})
-			go func() { _, _ = io.Copy(out, tty); close(copied) }()
-			say := func(line string) {
-				_, err := io.WriteString(tty, line+"\n")
-				require.NoError(t, err)
-			}
-			see := func(text string) {
-				eventually(t, func() bool { return strings.Contains(out.String(), text) }, text)
-			}
-			// The next line is typed at a prompt: over TCP a tool's shim reads what is
-			// typed ahead.
-			prompt := func() {
-				eventually(t, func() bool { return promptRE.MatchString(out.String()) }, "the prompt")
-			}
-			see("/workspace")
-			say("until [ \"$(stty size)\" = '31 99' ]; do :; done")
-			prompt()
-			say(`python -c 'import os; print("TTY", [os.isatty(i) for i in range(3)], tuple(os.get_terminal_size()))'`)
-			see("TTY [True, True, True] (99, 31)")
-			prompt()
-			say(`python -c 'print("AS" + "LEEP", flush=True); import time; time.sleep(1000)'`)
-			see("ASLEEP")
-			_, err = io.WriteString(tty, "\x03") // Ctrl-C
-			require.NoError(t, err)
-			see("KeyboardInterrupt")
-			prompt()
-			say("python") // interactively
-			see(">>> ")
-			say("print(6 * 7, 'interactive')")
-			see("42 interactive")
-			say("exit()")
-			prompt()
-			say("echo DONE $((1+1)); exit 4")
-			<-copied
-			require.Error(t, cmd.Wait())
-			require.Equal(t, 4, cmd.ProcessState.ExitCode())
-			require.Contains(t, out.String(), "DONE 2")
+			tty := c.onTerminal(pty.Winsize{Rows: 31, Cols: 99}, append(flags, "--toolchain", "python", "shell")...)
+			tty.see("/workspace")
+			tty.say("until [ \"$(stty size)\" = '31 99' ]; do :; done")
+			tty.prompt()
+			tty.say(`python -c 'import os; print("TTY", [os.isatty(i) for i in range(3)], tuple(os.get_terminal_size()))'`)
+			tty.see("TTY [True, True, True] (99, 31)")
+			tty.prompt()
+			tty.say(`python -c 'print("AS" + "LEEP", flush=True); import time; time.sleep(1000)'`)
+			tty.see("ASLEEP")
+			tty.write("\x03") // Ctrl-C
+			tty.see("KeyboardInterrupt")
+			tty.prompt()
+			tty.say("python") // interactively
+			tty.see(">>> ")
+			tty.say("print(6 * 7, 'interactive')")
+			tty.see("42 interactive")
+			tty.say("exit()")
+			tty.prompt()
+			tty.say("echo DONE $((1+1)); exit 4")
+			require.Equal(t, 4, tty.end())
+			require.Contains(t, tty.out.String(), "DONE 2")
 		})
 	}
 }

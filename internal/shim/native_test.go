@@ -251,22 +251,7 @@ func TestNativeEarlyClose(t *testing.T) {
 func TestNativeReaderLeaves(t *testing.T) {
 	p := newRealProxy(t, "unix")
 	cmd, _, errs := p.tool(t, "exec yes")
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout = w
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	if _, err := r.Read(make([]byte, 2)); err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	if c := wait(t, cmd); c != -int(syscall.SIGPIPE) || errs.Len() > 0 {
-		t.Errorf("ended by %d, printed %q", c, errs)
-	}
+	readerLeaves(t, cmd, errs, 2)
 }
 
 // TestNativeSignals: what the shim gets, the tool gets.

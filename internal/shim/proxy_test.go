@@ -153,6 +153,28 @@ func (p *peer) next() execproto.Frame {
 	}
 }
 
+// readerLeaves starts cmd with its output read by somebody who leaves after n
+// bytes, and wants it to die of SIGPIPE without a word.
+func readerLeaves(t *testing.T, cmd *exec.Cmd, errs *bytes.Buffer, n int) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if _, err := r.Read(make([]byte, n)); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if c := wait(t, cmd); c != -int(syscall.SIGPIPE) || errs.Len() > 0 {
+		t.Errorf("ended by %d, printed %q", c, errs)
+	}
+}
+
 // shimCmd is the shim as a command, called by argv[0], in a workspace.
 func shimCmd(t *testing.T, url string, argv ...string) (cmd *exec.Cmd, out, errs *bytes.Buffer) {
 	t.Helper()

@@ -183,22 +183,7 @@ func TestReaderLeaves(t *testing.T) {
 		closed <- err
 	})
 	cmd, _, errs := shimCmd(t, p.url, "cargo")
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout = w
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	if _, err := r.Read(make([]byte, 5)); err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	if c := wait(t, cmd); c != -int(syscall.SIGPIPE) || errs.Len() > 0 {
-		t.Errorf("ended by %d, printed %q", c, errs)
-	}
+	readerLeaves(t, cmd, errs, 5)
 	<-closed
 }
 
