@@ -477,11 +477,7 @@ func (f fakeDocker) block(container string) int {
 	o, _ := f.get("containers", container)
 	o.PID = os.Getpid()
 	f.put("containers", container, o)
-	fifo, err := os.OpenFile(filepath.Join(f.dir, "ready"), os.O_WRONLY, 0)
-	f.check(err)
-	_, err = fifo.WriteString("Ready\n")
-	f.check(err)
-	f.check(fifo.Close())
+	f.sayBlocked()
 	for s := range ch {
 		if s == syscall.SIGUSR1 {
 			return 137 // the container was removed
@@ -489,8 +485,19 @@ func (f fakeDocker) block(container string) int {
 		if os.Getenv("FAKE_DOCKER_STUBBORN") == "" {
 			return 128 + int(s.(syscall.Signal))
 		}
+		f.sayBlocked()
 	}
 	return 0
+}
+
+// sayBlocked tells the test that this command blocks, or goes on blocking after
+// a signal.
+func (f fakeDocker) sayBlocked() {
+	fifo, err := os.OpenFile(filepath.Join(f.dir, "ready"), os.O_WRONLY, 0)
+	f.check(err)
+	_, err = fifo.WriteString("Ready\n")
+	f.check(err)
+	f.check(fifo.Close())
 }
 
 func (f fakeDocker) exec() int {

@@ -102,7 +102,7 @@ func (w *world) start(dir string, env []string, args ...string) *run {
 // patience is for a busy machine; nothing waits that long unless the test fails.
 const patience = 60 * time.Second
 
-// blocked waits until a docker command blocks.
+// blocked waits until a docker command blocks, or a stubborn one has had a signal.
 func (r *run) blocked() {
 	r.w.t.Helper()
 	select {
@@ -206,6 +206,7 @@ func TestAgentThatDoesNotEnd(t *testing.T) {
 		r := w.start("", stubborn, "shell")
 		r.blocked()
 		r.signal(syscall.SIGINT) // an agent's own business: it cancels what it does
+		r.blocked()              // two signals that wait together are taken in any order
 		r.signal(syscall.SIGTERM)
 		r.ends(143)
 		require.Empty(t, w.left())
