@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/stdpipe"
 )
 
 // buffer has room for one message, header and payload. Calls that have nothing
@@ -114,7 +115,7 @@ func (o *output) try(fd int) readResult {
 		return readFull
 	}
 	buf, _ := buffers.Get().(*buffer)
-	n, err := read(fd, buf[front:front+room])
+	n, err := stdpipe.Read(fd, buf[front:front+room])
 	o.c.window.give(room - max(n, 0))
 	switch {
 	case n > 0:
@@ -136,18 +137,9 @@ func (o *output) discard(conn syscall.RawConn) {
 		buf, _ := buffers.Get().(*buffer)
 		defer buffers.Put(buf)
 		for {
-			if n, err := read(int(fd), buf[:]); n <= 0 {
+			if n, err := stdpipe.Read(int(fd), buf[:]); n <= 0 {
 				return !errors.Is(err, unix.EAGAIN)
 			}
 		}
 	})
-}
-
-func read(fd int, p []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, p)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }

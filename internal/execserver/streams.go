@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/stdpipe"
 )
 
 // streams are the two ends of a tool's standard input, output and error.
@@ -32,7 +33,7 @@ func openStreams(st execproto.Start, files []int) (streams, error) {
 	err := s.openInput(st.Stdin)
 	for i := 1; i < 3 && err == nil; i++ {
 		var ours *os.File
-		if ours, s.tool[i], err = pipe(0, 1); err == nil {
+		if ours, s.tool[i], err = stdpipe.Output(); err == nil {
 			s.outs = append(s.outs, ours)
 		}
 	}
@@ -44,25 +45,11 @@ func openStreams(st execproto.Start, files []int) (streams, error) {
 
 func (s *streams) openInput(wanted bool) (err error) {
 	if wanted {
-		s.in, s.tool[0], err = pipe(1, 0)
+		s.in, s.tool[0], err = stdpipe.Input()
 		return err
 	}
 	s.tool[0], err = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	return err
-}
-
-// pipe returns our end and the tool's end of a pipe, given by index. Only ours
-// is non-blocking, which most tools cannot cope with.
-func pipe(our, their int) (*os.File, int, error) {
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return nil, -1, os.NewSyscallError("pipe", err)
-	}
-	if err := unix.SetNonblock(p[our], true); err != nil {
-		closeAll(p[:])
-		return nil, -1, os.NewSyscallError("fcntl", err)
-	}
-	return os.NewFile(uintptr(p[our]), "|"), p[their], nil
 }
 
 // tools returns the tool's descriptors, each once.
