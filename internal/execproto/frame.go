@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 )
 
@@ -27,8 +28,12 @@ const (
 	FrameExit     FrameType = 'q' // int32 exit code; the last frame
 )
 
-// MaxPayload is the largest payload of one frame, in bytes.
-const MaxPayload = 64 << 10
+// MaxPayload is the largest payload of one frame, in bytes, but for FrameStdout
+// and FrameStderr, which have up to MaxOutput.
+const (
+	MaxPayload = 64 << 10
+	MaxOutput  = 256 << 10
+)
 
 // InitialCredit is how many bytes of input a client may send before the first
 // FrameCredit. Input is credited so that a tool which does not read cannot
@@ -49,8 +54,9 @@ type Frame struct {
 
 // FrameReader decodes frames. It is not safe for concurrent use.
 type FrameReader struct {
-	r   io.Reader
-	buf [headerLen + MaxPayload]byte
+	r    io.Reader
+	head [headerLen]byte
+	buf  []byte
 }
 
 // NewFrameReader returns a reader of the frames in r, which should be buffered.
@@ -58,30 +64,45 @@ func NewFrameReader(r io.Reader) *FrameReader { return &FrameReader{r: r} }
 
 // Read returns the next frame. It returns io.EOF at a clean end between
 // frames, io.ErrUnexpectedEOF inside one, and an error wrapping ErrFrame for a
-// payload over MaxPayload or an unknown type.
+// payload that is too large or an unknown type.
 func (fr *FrameReader) Read() (Frame, error) {
-	head := fr.buf[:headerLen]
-	if _, err := io.ReadFull(fr.r, head); err != nil {
-		return Frame{}, err
-	}
-	t, n := FrameType(head[0]), binary.BigEndian.Uint32(head[1:])
-	if !t.known() {
-		return Frame{}, fmt.Errorf("%w: unknown type %q", ErrFrame, byte(t))
-	}
-	payload, err := readPayload(fr.r, fr.buf[headerLen:], n)
+	t, n, err := fr.Next()
 	if err != nil {
 		return Frame{}, err
 	}
-	return Frame{Type: t, Payload: payload}, nil
+	payload, err := fr.Payload(n)
+	return Frame{Type: t, Payload: payload}, err
 }
 
-// readPayload reads n bytes into buf, which has room for MaxPayload. Its errors
-// are those of FrameReader.Read inside a frame.
-func readPayload(r io.Reader, buf []byte, n uint32) ([]byte, error) {
-	if n > MaxPayload {
-		return nil, fmt.Errorf("%w: payload of %d bytes", ErrFrame, n)
+// Next reads the head of the next frame and returns its type and the length of
+// its payload, which the caller has to read, by Payload or otherwise, before the
+// next call. Its errors are those of Read.
+func (fr *FrameReader) Next() (FrameType, int, error) {
+	if _, err := io.ReadFull(fr.r, fr.head[:]); err != nil {
+		return 0, 0, err
 	}
-	payload := buf[:n]
+	t, n := FrameType(fr.head[0]), binary.BigEndian.Uint32(fr.head[1:])
+	if !t.known() {
+		return 0, 0, fmt.Errorf("%w: unknown type %q", ErrFrame, byte(t))
+	}
+	if n > uint32(t.limit()) { //nolint:gosec // a constant
+		return 0, 0, tooLong(n)
+	}
+	return t, int(n), nil
+}
+
+// Payload reads the payload of n bytes that Next announced.
+func (fr *FrameReader) Payload(n int) ([]byte, error) {
+	if cap(fr.buf) < n {
+		fr.buf = make([]byte, max(n, MaxPayload))
+	}
+	return readPayload(fr.r, fr.buf[:n])
+}
+
+func tooLong(n uint32) error { return fmt.Errorf("%w: payload of %d bytes", ErrFrame, n) }
+
+// readPayload fills payload. Its errors are those of FrameReader.Read inside a frame.
+func readPayload(r io.Reader, payload []byte) ([]byte, error) {
 	if _, err := io.ReadFull(r, payload); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -89,6 +110,14 @@ func readPayload(r io.Reader, buf []byte, n uint32) ([]byte, error) {
 		return nil, err
 	}
 	return payload, nil
+}
+
+// limit is how long a payload may be.
+func (t FrameType) limit() int {
+	if t == FrameStdout || t == FrameStderr {
+		return MaxOutput
+	}
+	return MaxPayload
 }
 
 func (t FrameType) known() bool {
@@ -99,8 +128,17 @@ func (t FrameType) known() bool {
 	return false
 }
 
-// FrameWriter encodes frames, each with one Write, so frames of concurrent
-// callers never mix.
+// VectorWriter is a writer that takes several buffers as one write, or fails.
+type VectorWriter interface {
+	WriteVector(b net.Buffers) error
+}
+
+// worthVector is the length of a payload from which on copying it costs more
+// than writing it by itself.
+const worthVector = 8 << 10
+
+// FrameWriter encodes frames, each with one write, so frames of concurrent
+// callers never mix. To a VectorWriter it writes payloads without copying them.
 type FrameWriter struct {
 	mu  sync.Mutex
 	w   io.Writer
@@ -110,11 +148,11 @@ type FrameWriter struct {
 // NewFrameWriter returns a writer of frames to w.
 func NewFrameWriter(w io.Writer) *FrameWriter { return &FrameWriter{w: w} }
 
-// Write sends payload as frames of type t, split at MaxPayload. An empty
-// payload is one empty frame.
+// Write sends payload as frames of type t, split at the largest payload. An
+// empty payload is one empty frame.
 func (fw *FrameWriter) Write(t FrameType, payload []byte) error {
 	for {
-		n := min(len(payload), MaxPayload)
+		n := min(len(payload), t.limit())
 		if err := fw.writeOne(t, payload[:n]); err != nil {
 			return err
 		}
@@ -129,7 +167,10 @@ func (fw *FrameWriter) writeOne(t FrameType, payload []byte) error {
 	fw.mu.Lock()
 	defer fw.mu.Unlock()
 	fw.buf = append(fw.buf[:0], byte(t))
-	fw.buf = binary.BigEndian.AppendUint32(fw.buf, uint32(len(payload))) //nolint:gosec // at most MaxPayload
+	fw.buf = binary.BigEndian.AppendUint32(fw.buf, uint32(len(payload))) //nolint:gosec // at most MaxOutput
+	if v, ok := fw.w.(VectorWriter); ok && len(payload) >= worthVector {
+		return v.WriteVector(net.Buffers{fw.buf, payload})
+	}
 	fw.buf = append(fw.buf, payload...)
 	_, err := fw.w.Write(fw.buf)
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -26,26 +27,49 @@ func TestFrameWire(t *testing.T) {
 
 // TestFrameRoundTrip also reads byte by byte, as a slow connection gives them.
 func TestFrameRoundTrip(t *testing.T) {
-	for _, size := range []int{0, 1, MaxPayload - 1, MaxPayload, MaxPayload + 1, 3*MaxPayload + 7} {
-		payload := []byte(strings.Repeat("x", size))
-		var b bytes.Buffer
-		require.NoError(t, NewFrameWriter(&b).Write(FrameStdout, payload))
-		r := NewFrameReader(iotest.OneByteReader(&b))
-		var got []byte
-		frames := 0
-		for {
-			f, err := r.Read()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			require.NoError(t, err)
-			assert.Equal(t, FrameStdout, f.Type)
-			got = append(got, f.Payload...)
-			frames++
+	for frame, limit := range map[FrameType]int{FrameStdin: MaxPayload, FrameStdout: MaxOutput, FrameStderr: MaxOutput} {
+		for _, size := range []int{0, 1, limit - 1, limit, limit + 1, 3*limit + 7} {
+			var copied bytes.Buffer
+			testRoundTrip(t, &copied, &copied, frame, size)
+			var whole vectors
+			testRoundTrip(t, &whole, &whole.Buffer, frame, size)
+			require.Equal(t, size >= worthVector, whole.used, "%q, %d bytes", byte(frame), size)
 		}
-		assert.Equal(t, size, len(got))
-		assert.Equal(t, max(1, (size+MaxPayload-1)/MaxPayload), frames)
 	}
+}
+
+// vectors is a VectorWriter.
+type vectors struct {
+	bytes.Buffer
+	used bool
+}
+
+func (v *vectors) WriteVector(b net.Buffers) error {
+	v.used = true
+	_, err := b.WriteTo(&v.Buffer)
+	return err
+}
+
+// testRoundTrip writes to w and reads from written.
+func testRoundTrip(t *testing.T, w io.Writer, written io.Reader, frame FrameType, size int) {
+	t.Helper()
+	payload := []byte(strings.Repeat("x", size))
+	require.NoError(t, NewFrameWriter(w).Write(frame, payload))
+	r := NewFrameReader(iotest.OneByteReader(written))
+	var got []byte
+	frames := 0
+	for {
+		f, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		require.Equal(t, frame, f.Type)
+		got = append(got, f.Payload...)
+		frames++
+	}
+	require.Equal(t, payload, append([]byte{}, got...))
+	require.Equal(t, max(1, (size+frame.limit()-1)/frame.limit()), frames)
 }
 
 func TestFrameReaderErrors(t *testing.T) {
@@ -55,7 +79,8 @@ func TestFrameReaderErrors(t *testing.T) {
 		"o\x00\x00\x00":                      io.ErrUnexpectedEOF,
 		"o\x00\x00\x00\x01":                  io.ErrUnexpectedEOF,
 		"o\x00\x00\x00\x02x":                 io.ErrUnexpectedEOF,
-		"o\x00\x01\x00\x01":                  ErrFrame,
+		"o\x00\x04\x00\x01":                  ErrFrame,
+		"i\x00\x01\x00\x01":                  ErrFrame,
 		"o\xff\xff\xff\xff":                  ErrFrame,
 		"\x00\x00\x00\x00\x00":               ErrFrame,
 		"HTTP/1.1 200 OK\r\n\r\n":            ErrFrame,

@@ -71,11 +71,13 @@ func (mr *MuxReader) Read() (MuxMessage, error) {
 		return MuxMessage{}, err
 	}
 	m := MuxMessage{Type: MuxType(head[0]), Call: binary.BigEndian.Uint32(head[1:5])}
-	var err error
-	if m.Payload, err = readPayload(mr.r, mr.buf[MuxHeaderLen:], binary.BigEndian.Uint32(head[5:])); err != nil {
-		return MuxMessage{}, err
+	n := binary.BigEndian.Uint32(head[5:])
+	if n > MaxPayload {
+		return MuxMessage{}, tooLong(n)
 	}
-	return m, nil
+	var err error
+	m.Payload, err = readPayload(mr.r, mr.buf[MuxHeaderLen:][:n])
+	return m, err
 }
 
 // MuxWriter encodes messages, each with one Write. It is safe for concurrent use.

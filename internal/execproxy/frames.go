@@ -132,7 +132,7 @@ type frames struct {
 
 func newFrames(conn net.Conn, c *call, deliver func(string) error) *frames {
 	s := &frames{
-		conn: conn, out: execproto.NewFrameWriter(&stickyWriter{w: conn, fail: c.cancel}), call: c, deliver: deliver,
+		conn: conn, out: execproto.NewFrameWriter(&stickyWriter{w: inner(conn), fail: c.cancel}), call: c, deliver: deliver,
 		signals: make(chan string, maxSignals), closed: make(chan struct{}),
 	}
 	s.stdin = newInbox(func(n uint32) error { return s.out.WriteUint32(execproto.FrameCredit, n) })
@@ -321,4 +321,17 @@ func (s *stickyWriter) Write(p []byte) (int, error) {
 		s.fail(errGone)
 	}
 	return n, s.err
+}
+
+// WriteVector implements execproto.VectorWriter.
+func (s *stickyWriter) WriteVector(b net.Buffers) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	if _, s.err = b.WriteTo(s.w); s.err != nil {
+		s.fail(errGone)
+	}
+	return s.err
 }

@@ -140,12 +140,17 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// inner returns the connection below c.
+func inner(c net.Conn) net.Conn {
+	if outer, ok := c.(*conn); ok {
+		return outer.Conn
+	}
+	return c
+}
+
 // unixConn returns the unix socket below c, or nil when it is none.
 func unixConn(c net.Conn) *net.UnixConn {
-	if outer, ok := c.(*conn); ok {
-		c = outer.Conn
-	}
-	u, _ := c.(*net.UnixConn)
+	u, _ := inner(c).(*net.UnixConn)
 	return u
 }
 

@@ -37,7 +37,7 @@ func (c call) exchange(conn net.Conn, request []byte, signals *relay) int {
 	// A proxy that refuses may answer and close before it has read all, so a
 	// failed write does not mean that there is no answer.
 	_, sendErr := conn.Write(request)
-	r := bufio.NewReaderSize(conn, execproto.MaxPayload)
+	r := bufio.NewReaderSize(conn, headBuffer)
 	answer, err := readReply(r)
 	switch {
 	case err != nil && sendErr != nil:

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,6 +106,53 @@ func TestStreamsApart(t *testing.T) {
 	}
 }
 
+// TestLargeOutput: pieces of all sizes arrive whole and in order, in a pipe and in
+// a file, also when the connection brings them in parts.
+func TestLargeOutput(t *testing.T) {
+	for name, output := range map[string]func(t *testing.T, cmd *exec.Cmd) (written func() []byte){
+		"pipe": func(_ *testing.T, cmd *exec.Cmd) func() []byte { return cmd.Stdout.(*bytes.Buffer).Bytes },
+		"file": func(t *testing.T, cmd *exec.Cmd) func() []byte {
+			f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stdout = f
+			return func() []byte {
+				f.Close()
+				b, _ := os.ReadFile(f.Name()) // nothing is not what the test wants
+				return b
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, "tcp", func(p *peer) {
+				p.upgrade()
+				_ = p.conn.(*net.TCPConn).SetWriteBuffer(8 << 10)
+				for _, piece := range largePieces() {
+					p.write(execproto.FrameStdout, piece)
+				}
+				p.exit(7)
+			})
+			cmd, _, errs := shimCmd(t, p.url, "cargo")
+			written := output(t, cmd)
+			c, got, want := code(t, cmd), written(), strings.Join(largePieces(), "")
+			if c != 7 || errs.Len() > 0 || string(got) != want {
+				t.Errorf("exit %d, %d bytes of %d, stderr %q", c, len(got), len(want), errs)
+			}
+		})
+	}
+}
+
+func largePieces() (pieces []string) {
+	for i, n := range []int{
+		execproto.MaxOutput, 1, 2*headBuffer - 1, 2 * headBuffer, 2*headBuffer + 1, headBuffer,
+		execproto.MaxOutput, execproto.MaxOutput, execproto.MaxPayload, 100,
+	} {
+		pieces = append(pieces, strings.Repeat(string(rune('a'+i)), n))
+	}
+	return pieces
+}
+
 // TestInput sends 64 MiB through small credits and checks that the shim never
 // sends more than it may.
 func TestInput(t *testing.T) {
@@ -173,18 +221,20 @@ func TestNoInput(t *testing.T) {
 
 // TestReaderLeaves is "cargo test | head -1".
 func TestReaderLeaves(t *testing.T) {
-	closed := make(chan error, 1)
-	p := newProxy(t, "tcp", func(p *peer) {
-		p.upgrade()
-		var err error
-		for err == nil {
-			err = p.out.Write(execproto.FrameStdout, []byte("line\n"))
-		}
-		closed <- err
-	})
-	cmd, _, errs := shimCmd(t, p.url, "cargo")
-	readerLeaves(t, cmd, errs, 5)
-	<-closed
+	for _, piece := range []string{"line\n", strings.Repeat("line\n", execproto.MaxOutput/5)} {
+		closed := make(chan error, 1)
+		p := newProxy(t, "tcp", func(p *peer) {
+			p.upgrade()
+			var err error
+			for err == nil {
+				err = p.out.Write(execproto.FrameStdout, []byte(piece))
+			}
+			closed <- err
+		})
+		cmd, _, errs := shimCmd(t, p.url, "cargo")
+		readerLeaves(t, cmd, errs, 5)
+		<-closed
+	}
 }
 
 // started is a running shim whose tool has told that it runs.
@@ -335,14 +385,15 @@ func TestLostConnection(t *testing.T) {
 		script func(*peer)
 		stderr string
 	}{
-		"no answer":      {func(*peer) {}, lost},
-		"half a head":    {func(p *peer) { p.say("HTTP/1.1 101 Switch") }, lost},
-		"no HTTP":        {func(p *peer) { p.say("SSH-2.0-x\r\n\r\n") }, lost},
-		"before exit":    {func(p *peer) { p.upgrade(); p.write(execproto.FrameStdout, "x") }, lost},
-		"inside a frame": {func(p *peer) { p.upgrade(); p.say("q\x00\x00") }, lost},
-		"after an error": {func(p *peer) { p.upgrade(); p.write(execproto.FrameError, "ended") }, "aifo-shim: cargo: ended\n"},
-		"unknown frame":  {func(p *peer) { p.upgrade(); p.say("?\x00\x00\x00\x00") }, "aifo-shim: cargo: malformed frame: unknown type '?' from aifo-coder; the tool was ended\n"},
-		"short exit":     {func(p *peer) { p.upgrade(); p.write(execproto.FrameExit, "0") }, "aifo-shim: cargo: malformed frame: 1 bytes where a number was expected from aifo-coder; the tool was ended\n"},
+		"no answer":            {func(*peer) {}, lost},
+		"half a head":          {func(p *peer) { p.say("HTTP/1.1 101 Switch") }, lost},
+		"no HTTP":              {func(p *peer) { p.say("SSH-2.0-x\r\n\r\n") }, lost},
+		"before exit":          {func(p *peer) { p.upgrade(); p.write(execproto.FrameStdout, "x") }, lost},
+		"inside a frame":       {func(p *peer) { p.upgrade(); p.say("q\x00\x00") }, lost},
+		"inside a large frame": {func(p *peer) { p.upgrade(); p.say("o\x00\x02\x00\x00" + strings.Repeat("x", 100000)) }, lost},
+		"after an error":       {func(p *peer) { p.upgrade(); p.write(execproto.FrameError, "ended") }, "aifo-shim: cargo: ended\n"},
+		"unknown frame":        {func(p *peer) { p.upgrade(); p.say("?\x00\x00\x00\x00") }, "aifo-shim: cargo: malformed frame: unknown type '?' from aifo-coder; the tool was ended\n"},
+		"short exit":           {func(p *peer) { p.upgrade(); p.write(execproto.FrameExit, "0") }, "aifo-shim: cargo: malformed frame: 1 bytes where a number was expected from aifo-coder; the tool was ended\n"},
 	} {
 		p := newProxy(t, "tcp", tt.script)
 		cmd, _, errs := shimCmd(t, p.url, "cargo")

@@ -3,6 +3,7 @@
 package shim
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -15,7 +16,7 @@ import (
 
 // stream exchanges frames until the tool has ended, with its input and output
 // among them.
-func (c call) stream(conn net.Conn, r io.Reader, signals *relay) int {
+func (c call) stream(conn net.Conn, r *bufio.Reader, signals *relay) int {
 	w := execproto.NewFrameWriter(conn)
 	credit := newCredit(execproto.InitialCredit)
 	defer c.term.restore()
@@ -27,7 +28,7 @@ func (c call) stream(conn net.Conn, r io.Reader, signals *relay) int {
 }
 
 // native gives the tool our own streams and waits until it has ended.
-func (c call) native(conn net.Conn, r io.Reader, signals *relay) int {
+func (c call) native(conn net.Conn, r *bufio.Reader, signals *relay) int {
 	c.term = nil // its modes are the tool's affair now
 	if err := c.begin(conn, signals); err != nil {
 		return c.fail(execproto.ExitLost, "cannot hand over standard input and output: %v", err)
@@ -50,15 +51,17 @@ func (c call) begin(conn net.Conn, signals *relay) error {
 }
 
 // receive takes the proxy's frames until the last one.
-func (c call) receive(conn net.Conn, r io.Reader, signals *relay, credit func(uint32)) int {
-	frames := execproto.NewFrameReader(r)
+func (c call) receive(conn net.Conn, r *bufio.Reader, signals *relay, credit func(uint32)) int {
+	in := incoming{conn: conn, buffered: r, frames: execproto.NewFrameReader(r), toPipe: isPipe(os.Stdout)}
 	told := false
 	for {
-		f, err := frames.Read()
-		if err != nil {
+		f, err := in.next()
+		var failed writeError
+		if err != nil && !errors.As(err, &failed) {
 			return c.lost(err, told)
 		}
 		switch f.Type {
+		case passedOn:
 		case execproto.FrameStdout:
 			_, err = os.Stdout.Write(f.Payload)
 		case execproto.FrameStderr:
@@ -97,13 +100,74 @@ func (c call) lost(err error, told bool) int {
 	}
 }
 
-// broken ends a call whose output nobody can take. Go already lets a process
-// die of SIGPIPE for its streams 1 and 2; the code is for one that cannot.
+// broken ends a call whose output nobody can take.
 func (c call) broken(err error) int {
 	if errors.Is(err, syscall.EPIPE) {
-		return 128 + int(syscall.SIGPIPE)
+		c.term.restore()
+		dieOf(syscall.SIGPIPE) // as Go has it for writes to streams 1 and 2
 	}
 	return c.fail(execproto.ExitLost, "%v; the tool was ended", err)
+}
+
+// incoming are the frames from the proxy.
+type incoming struct {
+	conn     net.Conn
+	buffered *bufio.Reader // of conn
+	frames   *execproto.FrameReader
+	toPipe   bool // standard output is one
+}
+
+// writeError says that standard output could not be written to.
+type writeError struct{ error }
+
+func (e writeError) Unwrap() error { return e.error }
+
+func isPipe(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+}
+
+const (
+	// passedOn is the type of a frame that needs nothing more done.
+	passedOn execproto.FrameType = 0
+	// headBuffer is how much is read at once where a frame's head is expected.
+	headBuffer = 16 << 10
+)
+
+// next returns the next frame. A large piece of standard output goes from the
+// connection into a pipe without being copied.
+func (in incoming) next() (execproto.Frame, error) {
+	t, n, err := in.frames.Next()
+	if err != nil {
+		return execproto.Frame{}, err
+	}
+	if in.toPipe && t == execproto.FrameStdout && n > 2*headBuffer {
+		return execproto.Frame{Type: passedOn}, in.passOn(n)
+	}
+	payload, err := in.frames.Payload(n)
+	return execproto.Frame{Type: t, Payload: payload}, err
+}
+
+// passOn writes n bytes of the connection to standard output.
+func (in incoming) passOn(n int) error {
+	head, err := in.buffered.Peek(min(n, in.buffered.Buffered()))
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stdout.Write(head); err != nil {
+		return writeError{err}
+	}
+	_, _ = in.buffered.Discard(len(head)) // it is there
+	rest := int64(n - len(head))
+	switch m, err := os.Stdout.ReadFrom(io.LimitReader(in.conn, rest)); {
+	case errors.Is(err, syscall.ECONNRESET):
+		return err
+	case err != nil:
+		return writeError{err}
+	case m < rest:
+		return io.ErrUnexpectedEOF
+	}
+	return nil
 }
 
 // sendInput sends in, as far as the proxy has given credit. It reads only what
