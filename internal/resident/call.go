@@ -37,7 +37,8 @@ type call struct {
 	spec   execproto.Start
 	stdin  io.Reader
 	stream map[execproto.MuxType]io.Writer
-	files  []*os.File
+	files  []*os.File // that go along with the call
+	pipes  *pipes     // nil: the streams are the files of the client, or go over the link
 	term   *execproxy.Terminal
 	grace  time.Duration
 	fail   context.CancelCauseFunc // ends the call
@@ -86,17 +87,32 @@ func (c *call) finish() {
 
 // run runs the call on its link and returns its exit code.
 func (c *call) run(ctx context.Context) (int, error) {
+	if c.link.files != nil && len(c.files) == 0 && c.term == nil {
+		var err error
+		if c.pipes, err = c.openPipes(); err != nil {
+			c.link.remove(c.number)
+			return 0, fmt.Errorf("make the tool's streams: %w", err)
+		}
+	}
 	c.link.start(c, c.files)
 	close(c.started)
 	closeFiles(c.files) // the tool's end must be seen by who reads its output
-	if c.stdin != nil {
+	c.begin()
+	defer context.AfterFunc(ctx, c.interrupt)()
+	return c.deliver(ctx)
+}
+
+// begin begins to carry what goes to the tool.
+func (c *call) begin() {
+	switch {
+	case c.pipes != nil:
+		c.pipes.begin(c)
+	case c.stdin != nil:
 		go c.feed()
 	}
 	if c.term != nil {
 		go c.resize()
 	}
-	defer context.AfterFunc(ctx, c.interrupt)()
-	return c.deliver(ctx)
 }
 
 // send sends a message of a call that was started.
@@ -172,10 +188,26 @@ func (c *call) feed() {
 		if !c.sendInput(buf[:n], err) {
 			return
 		}
-		if n == len(buf) && n < execproto.MaxPayload {
-			buf = make([]byte, min(4*n, execproto.MaxPayload))
-		}
+		buf = grown(buf, n)
 	}
+}
+
+// grown returns the buffer for the next read, after one that read n bytes.
+func grown(buf []byte, n int) []byte {
+	if n < len(buf) || n == execproto.MaxPayload {
+		return buf
+	}
+	return make([]byte, min(4*n, execproto.MaxPayload))
+}
+
+// awaitEnd waits until it is known how the call ended.
+func (c *call) awaitEnd() *outcome {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.ended == nil {
+		c.changed.Wait()
+	}
+	return c.ended
 }
 
 // awaitCredit returns how many bytes may be sent, 0 when the call is over.
@@ -218,10 +250,13 @@ func (c *call) sendInput(p []byte, err error) (more bool) {
 	case errors.Is(err, io.EOF):
 		c.send(execproto.MuxStdinEOF, nil)
 	case err != nil:
-		c.fail(fmt.Errorf("read the tool's input: %w", err))
+		c.fail(inputError(err))
 	}
 	return err == nil
 }
+
+func inputError(err error) error  { return fmt.Errorf("read the tool's input: %w", err) }
+func outputError(err error) error { return fmt.Errorf("pass on the tool's output: %w", err) }
 
 // resize passes on the size of the caller's terminal.
 func (c *call) resize() {

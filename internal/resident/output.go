@@ -65,21 +65,29 @@ func (c *call) next(used output) (output, *outcome) {
 // code. A tool that ended by itself keeps its code if nothing of its output was
 // lost, even when ctx ended since.
 func (c *call) deliver(ctx context.Context) (int, error) {
+	end, lost := c.carry(ctx)
+	c.mu.Lock()
+	ending := c.ending
+	c.mu.Unlock()
+	if ctx.Err() != nil && (ending || lost || end.err != nil) {
+		return 0, context.Cause(ctx)
+	}
+	return end.code, end.err
+}
+
+// carry passes on the output, and returns how the call ended and whether some
+// of it could not be passed on.
+func (c *call) carry(ctx context.Context) (end *outcome, lost bool) {
+	if c.pipes != nil {
+		return c.pipes.carry(c, ctx.Done())
+	}
 	w := writer{call: c}
 	var out output
 	for {
-		var end *outcome
-		if out, end = c.next(out); end == nil {
-			w.write(out)
-			continue
+		if out, end = c.next(out); end != nil {
+			return end, w.lost
 		}
-		c.mu.Lock()
-		ending := c.ending
-		c.mu.Unlock()
-		if ctx.Err() != nil && (ending || w.lost || end.err != nil) {
-			return 0, context.Cause(ctx)
-		}
-		return end.code, end.err
+		w.write(out)
 	}
 }
 
@@ -108,7 +116,7 @@ func (w *writer) pass(stream execproto.MuxType, p []byte) {
 	if dst := w.call.stream[stream]; dst != nil && !w.lost {
 		if _, err := dst.Write(p); err != nil {
 			w.lost = true
-			w.call.fail(fmt.Errorf("pass on the tool's output: %w", err))
+			w.call.fail(outputError(err))
 		}
 	}
 	if w.owed += len(p); w.owed >= grantEvery {

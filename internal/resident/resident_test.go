@@ -350,7 +350,7 @@ func TestTerminal(t *testing.T) {
 // TestFiles: the tool gets them, and we keep none.
 func TestFiles(t *testing.T) {
 	seen := make(chan bool)
-	_, e := newServer(t, func(c *call) {
+	s, e := newServer(t, func(c *call) {
 		text, _ := io.ReadAll(c.files[0])
 		fmt.Fprintf(c.files[1], "read %s", text)
 		for _, f := range c.files {
@@ -359,6 +359,7 @@ func TestFiles(t *testing.T) {
 		<-seen
 		c.exit(4)
 	})
+	s.files = true
 	require.False(t, e.TakesFiles("rust"), "nobody knows yet")
 	require.NoError(t, e.Open(t.Context(), "rust"))
 	require.True(t, e.TakesFiles("rust"))
@@ -387,8 +388,7 @@ func TestFiles(t *testing.T) {
 
 // TestFilesWithoutAWay: the call is not made, and the files are closed.
 func TestFilesWithoutAWay(t *testing.T) {
-	s, e := newServer(t, func(c *call) { panic("it was made") })
-	s.plain = true
+	_, e := newServer(t, func(c *call) { panic("it was made") })
 	require.NoError(t, e.Open(t.Context(), "rust"))
 	require.False(t, e.TakesFiles("rust"))
 	r, w, err := os.Pipe()
@@ -543,16 +543,21 @@ func TestNUL(t *testing.T) {
 
 // TestNothingIsLeft: 1000 calls of each kind leave no goroutine and no file.
 func TestNothingIsLeft(t *testing.T) {
-	_, e := newServer(t, func(c *call) {
+	s, e := newServer(t, func(c *call) {
+		if strings.HasSuffix(c.start.ID, "5") {
+			c.await("k")
+		}
+		if len(c.files) > 0 {
+			fmt.Fprint(c.files[1], "some output")
+		} else {
+			c.write('o', "some output")
+		}
 		for _, f := range c.files {
 			f.Close()
 		}
-		if strings.HasSuffix(c.start.ID, "5") && c.files == nil {
-			c.await("k")
-		}
-		c.write('o', "some output")
 		c.exit(0)
 	})
+	s.files = true
 	run := func(n int) {
 		var all sync.WaitGroup
 		for i := range n {
@@ -581,7 +586,7 @@ func oneCall(t *testing.T, run func(context.Context, execproxy.Call) (int, error
 	switch i % 10 {
 	case 1:
 		for range 3 {
-			f, err := os.Open(os.DevNull)
+			f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 			require.NoError(t, err)
 			c.Files = append(c.Files, f)
 		}

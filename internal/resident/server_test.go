@@ -34,7 +34,7 @@ type server struct {
 	links []*serverLink
 	alive error // what Alive says
 	deaf  bool  // no hello
-	plain bool  // no files
+	files bool  // can go over the links
 }
 
 // serverLink is the server's end of one link.
@@ -80,7 +80,7 @@ func (s *server) dial(context.Context, string) (resident.Link, error) {
 	s.mu.Lock()
 	s.links = append(s.links, l)
 	deaf := s.deaf
-	if s.plain {
+	if !s.files {
 		ours = struct{ io.ReadWriteCloser }{ours}
 	}
 	s.mu.Unlock()
