@@ -104,7 +104,7 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 	if o.GlobalTypeScript, err = parseBootstrap(f.bootstrap); err != nil {
 		return plan.Options{}, err
 	}
-	if o.PlainExec, err = parseExec(env.Get("AIFO_TOOLCHAIN_EXEC")); err != nil {
+	if o.Exec, err = parseExec(env.Get("AIFO_TOOLCHAIN_EXEC")); err != nil {
 		return plan.Options{}, err
 	}
 	if o.ToolTimeout, err = toolTimeout(f.timeout, env); err != nil {
@@ -153,14 +153,16 @@ func parseBootstrap(values []string) (globalTypeScript bool, err error) {
 	return globalTypeScript, nil
 }
 
-func parseExec(v string) (plain bool, err error) {
+func parseExec(v string) (plan.Exec, error) {
 	switch v {
 	case "", "resident":
-		return false, nil
+		return plan.ExecResident, nil
+	case "stream":
+		return plan.ExecStream, nil
 	case "docker":
-		return true, nil
+		return plan.ExecDocker, nil
 	}
-	return false, fmt.Errorf("AIFO_TOOLCHAIN_EXEC=%q: takes resident or docker", v)
+	return 0, fmt.Errorf("AIFO_TOOLCHAIN_EXEC=%q: takes resident, stream or docker", v)
 }
 
 // timeoutVariables stand for --toolchain-timeout, in seconds; the first counts.

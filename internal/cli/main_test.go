@@ -159,7 +159,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`(/var/cache/aifo/[a-z-]+)/\d+`), "$1/UID"},
 	{regexp.MustCompile(` --cap-add (DAC_OVERRIDE|FOWNER|FSETID)`), ""}, // root's
 	{regexp.MustCompile(`shims/[0-9a-f]{16}`), "shims/HASH"},
-	{regexp.MustCompile(`((?:aifo-net|aifo-tc-[a-z-]+|aifo-coder-(?:aider|shell))-|session=|` + `AIFO_EXEC_ID=)[0-9a-z]{8}\b`), "${1}SESSION"},
+	{regexp.MustCompile(`((?:aifo-net|aifo-tc-[a-z-]+|aifo-coder-(?:aider|shell))-|session=|aifo-coder/aifo-|` + `AIFO_EXEC_ID=)[0-9a-z]{8}\b`), "${1}SESSION"},
 }
 
 // cmdNormalise rewrites the file, or stdout, with the volatile parts replaced,

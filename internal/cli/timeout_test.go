@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
 
 func TestToolTimeout(t *testing.T) {
@@ -45,10 +46,10 @@ func TestToolTimeout(t *testing.T) {
 }
 
 func TestToolchainExec(t *testing.T) {
-	for value, want := range map[string]bool{"": false, "resident": false, "docker": true} {
+	for value, want := range map[string]plan.Exec{"": plan.ExecResident, "resident": plan.ExecResident, "stream": plan.ExecStream, "docker": plan.ExecDocker} {
 		o, err := new(flags).options(hostfacts.Env{"AIFO_TOOLCHAIN_EXEC": value})
 		require.NoError(t, err)
-		require.Equal(t, want, o.PlainExec, value)
+		require.Equal(t, want, o.Exec, value)
 	}
 	_, err := new(flags).options(hostfacts.Env{"AIFO_TOOLCHAIN_EXEC": "podman"})
 	require.ErrorContains(t, err, "AIFO_TOOLCHAIN_EXEC")

@@ -34,13 +34,23 @@ type Options struct {
 	UnixSocket       bool
 	GlobalTypeScript bool
 
-	PlainExec   bool          // one docker exec for each tool call
+	Exec        Exec
 	ToolTimeout time.Duration // ends a tool call that takes longer; 0: never
 
 	Image   string // exact agent image
 	Slim    bool   // the slim flavour of the agent image
 	Network string // an existing network to join in place of one of the session's own
 }
+
+// Exec says how tool calls are run.
+type Exec int
+
+// The ways to run tool calls.
+const (
+	ExecResident Exec = iota // by an exec server in each sidecar
+	ExecStream               // the same, reached through docker exec alone: no file descriptors travel
+	ExecDocker               // by one docker exec for each call
+)
 
 // Labels of what we create, by which a later process finds what was left.
 const (
@@ -76,7 +86,7 @@ type Plan struct {
 	Agent    *dockerargs.Run
 	Direct   *dockerargs.Exec // the toolchain subcommand's command
 
-	PlainExec   bool // see Options
+	Exec        Exec
 	ToolTimeout time.Duration
 
 	// Secrets are the values of the agent's variables that its vector has by
@@ -132,7 +142,7 @@ func (m MissingImage) Hint() string {
 // Build returns the plan of session id for the options on the host of the facts.
 func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
-	p := Plan{ID: id, Network: b.network(), PlainExec: o.PlainExec, ToolTimeout: o.ToolTimeout}
+	p := Plan{ID: id, Network: b.network(), Exec: o.Exec, ToolTimeout: o.ToolTimeout}
 	for _, s := range o.Toolchains {
 		p.Sidecars = append(p.Sidecars, b.sidecar(s))
 	}

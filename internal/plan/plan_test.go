@@ -210,9 +210,15 @@ func TestWorkdir(t *testing.T) {
 	}
 }
 
+// desktop are the facts where the engine runs in a virtual machine.
+func desktop() hostfacts.Facts {
+	f := facts()
+	f.Engine = &docker.Info{OperatingSystem: "Docker Desktop"}
+	return f
+}
+
 func TestReachingTheHost(t *testing.T) {
-	desktop, mac := facts(), facts()
-	desktop.Engine = &docker.Info{OperatingSystem: "Docker Desktop"}
+	mac := facts()
 	mac.GOOS = "darwin"
 	for name, tc := range map[string]struct {
 		f        hostfacts.Facts
@@ -222,7 +228,7 @@ func TestReachingTheHost(t *testing.T) {
 	}{
 		"linux":         {facts(), false, true, false},
 		"linux by unix": {facts(), true, false, false},
-		"desktop":       {desktop, false, false, true},
+		"desktop":       {desktop(), false, false, true},
 		"mac":           {mac, false, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -285,11 +291,14 @@ func TestSockets(t *testing.T) {
 		require.Equal(t, 1, strings.Count(argv, base), kind)
 	}
 
-	plain := o
-	plain.PlainExec = true
-	require.Equal(t, []string{base + "agent"}, plan.Build(plain, facts(), "id").SocketDirs())
+	for _, exec := range []plan.Exec{plan.ExecStream, plan.ExecDocker} {
+		other := o
+		other.Exec = exec
+		require.Equal(t, []string{base + "agent"}, plan.Build(other, facts(), "id").SocketDirs())
+	}
 	o.UnixSocket = false
-	require.Empty(t, plan.Build(o, facts(), "id").SocketDirs())
+	require.Equal(t, []string{base + "rust", base + "node"}, plan.Build(o, facts(), "id").SocketDirs())
+	require.Empty(t, plan.Build(o, desktop(), "id").SocketDirs(), "another kernel")
 	direct := plan.Options{UnixSocket: true, Toolchains: selected(t, "rust"), Args: []string{"cargo"}}
 	require.Empty(t, plan.Build(direct, facts(), "id").SocketDirs())
 }

@@ -80,10 +80,11 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 	}
 }
 
-// serveDir returns the directory of the socket to a kind's exec server. There is
-// one where the agent's container has a socket, too.
+// serveDir returns the directory of the socket to a kind's exec server, over
+// which file descriptors can go, or "" where the server is on another kernel or
+// there is none.
 func (b planner) serveDir(kind string) string {
-	if b.o.Agent == nil || !b.o.UnixSocket || b.o.PlainExec {
+	if b.o.Agent == nil || b.o.Exec != ExecResident || !b.nativeLinux() {
 		return ""
 	}
 	return b.socketDir(kind)

@@ -20,7 +20,7 @@ type executor interface {
 
 func (s *Session) executor() executor {
 	plain := s.plainExecutor()
-	if s.Plan.PlainExec {
+	if s.Plan.Exec == plan.ExecDocker {
 		return plain
 	}
 	dirs := map[string]string{}
