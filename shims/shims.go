@@ -28,8 +28,9 @@ var Names = []string{
 	"cargo", "rustc", "rust-analyzer",
 	"node", "npm", "npx", "yarn", "pnpm", "deno", "bun", "tsc", "ts-node",
 	"python", "python3", "pip", "pip3", "uv", "uvx",
-	"gcc", "g++", "cc", "c++", "clang", "clang++", "make", "cmake", "ninja", "pkg-config", "hadolint",
-	"go", "gofmt",
+	"gcc", "g++", "cc", "c++", "clang", "clang++", "make", "cmake", "ninja", "pkg-config",
+	"clangd", "gdb", "hadolint",
+	"go", "gofmt", "gopls",
 	"say",
 }
 

@@ -38,7 +38,7 @@ func (c Cache) Name() string { return strings.TrimPrefix(c.Volume, "aifo-") }
 
 // devTools are served by the first sidecar of devOrder that has them.
 var (
-	devTools = []string{"make", "cmake", "ninja", "pkg-config", "gcc", "g++", "clang", "clang++", "cc", "c++", "hadolint"}
+	devTools = []string{"make", "cmake", "ninja", "pkg-config", "gcc", "g++", "clang", "clang++", "cc", "c++", "clangd", "gdb", "hadolint"}
 	devOrder = []string{"c-cpp", "rust", "go", "node", "python"}
 )
 
@@ -78,7 +78,7 @@ var kinds = []Kind{
 		Name: "go", Aliases: []string{"golang"},
 		FirstParty: "aifo-coder-toolchain-go", MakeTarget: "build-toolchain-go",
 		Official: "golang:{version}-bookworm", DefaultVersion: "1.22",
-		Tools:  []string{"go", "gofmt"},
+		Tools:  []string{"go", "gofmt", "gopls"},
 		Caches: []Cache{{Volume: "aifo-go", Link: "/home/coder/go", Env: "GOPATH"}},
 		// The build cache follows the module cache, so that one volume holds both.
 		Env: map[string]string{"GOCACHE": "{GOPATH}/build-cache"},

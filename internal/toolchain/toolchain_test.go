@@ -188,9 +188,9 @@ func TestCandidates(t *testing.T) {
 		"node": {"node"}, "npm": {"node"}, "npx": {"node"}, "yarn": {"node"}, "pnpm": {"node"},
 		"deno": {"node"}, "bun": {"node"}, "tsc": {"node"}, "ts-node": {"node"},
 		"python": {"python"}, "python3": {"python"}, "pip": {"python"}, "pip3": {"python"}, "uv": {"python"}, "uvx": {"python"},
-		"go": {"go"}, "gofmt": {"go"},
+		"go": {"go"}, "gofmt": {"go"}, "gopls": {"go"},
 		"make": dev, "cmake": dev, "ninja": dev, "pkg-config": dev, "gcc": dev, "g++": dev,
-		"clang": dev, "clang++": dev, "cc": dev, "c++": dev, "hadolint": dev,
+		"clang": dev, "clang++": dev, "cc": dev, "c++": dev, "clangd": dev, "gdb": dev, "hadolint": dev,
 	}
 	got := map[string][]string{}
 	for tool := range want {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/aifo-coder/aifo-coder/internal/boot"
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
@@ -22,6 +23,9 @@ func main() {
 	if len(os.Args) == 0 || filepath.Base(os.Args[0]) == "aifo-shim" {
 		os.Exit(subcommand(os.Args))
 	}
+	// A shim waits and copies. On a machine of many processors the runtime would
+	// have as many threads, and an agent may have a thousand shims.
+	runtime.GOMAXPROCS(2)
 	os.Exit(shim.Main(os.Args))
 }
 
