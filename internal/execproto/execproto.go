@@ -21,6 +21,7 @@ const (
 	HeaderRespID   = "X-Exec-Id"       // response: the exec id in use
 	HeaderFiles    = "X-Aifo-Files"    // request: the client would hand over its files; response: it shall
 	HeaderTerminal = "X-Aifo-Terminal" // response: the tool gets the terminal that was asked for
+	HeaderNotice   = "X-Aifo-Notice"   // response 102: a line for people, while a call waits
 )
 
 // TerminalGiven is the only value of HeaderTerminal.

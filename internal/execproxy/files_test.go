@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -305,4 +306,118 @@ func TestFilesNotSent(t *testing.T) {
 	assert.Equal(t, result{fault: "the session is ending", code: 86}, res)
 	c.Close()
 	require.NoError(t, <-done)
+}
+
+// lateExecutor takes files once the sidecar is ready.
+type lateExecutor struct {
+	fileExecutor
+	ready *atomic.Bool
+}
+
+func (e lateExecutor) TakesFiles(string) bool { return e.ready.Load() }
+
+// waiting is a proxy whose sidecar is ready, or fails, when the test says so.
+type waiting struct {
+	t     *testing.T
+	path  string
+	begun chan context.Context // of each wait
+	end   chan error
+}
+
+func newWaiting(t *testing.T) *waiting {
+	t.Helper()
+	s := &waiting{t: t, begun: make(chan context.Context, 1), end: make(chan error, 1)}
+	e := lateExecutor{fileExecutor{newFakeExecutor(func(_ context.Context, c Call) (int, error) {
+		closeFiles(c.Files)
+		return 7, nil
+	})}, &atomic.Bool{}}
+	cfg := testConfig(e)
+	cfg.Sidecars = &fakeSidecars{has: []string{"rust"}, ready: func(ctx context.Context, _ string) error {
+		if e.ready.Load() {
+			return nil
+		}
+		s.begun <- ctx
+		select {
+		case err := <-s.end:
+			e.ready.Store(err == nil)
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}}
+	s.path = serveUnix(t, cfg)
+	return s
+}
+
+// call sends a request and returns its connection.
+func (s *waiting) call(request string) (*net.UnixConn, *bufio.Reader) {
+	s.t.Helper()
+	conn, err := net.Dial("unix", s.path)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { conn.Close() })
+	require.NoError(s.t, conn.SetDeadline(time.Now().Add(30*time.Second)))
+	_, err = io.WriteString(conn, request)
+	require.NoError(s.t, err)
+	return conn.(*net.UnixConn), bufio.NewReader(conn)
+}
+
+// early makes a call that offers files before the sidecar is ready.
+func (s *waiting) early(headers ...string) (*net.UnixConn, *bufio.Reader, context.Context) {
+	s.t.Helper()
+	conn, r := s.call(post("/exec", form("cargo"), append(append(headers, offered), upgrade...)...))
+	return conn, r, waitFor(s.t, s.begun)
+}
+
+// TestFilesWaitForTheSidecar: whether a tool can have the files is not said before
+// it is known, and a client that waits for long is told why.
+func TestFilesWaitForTheSidecar(t *testing.T) {
+	s := newWaiting(t)
+	conn, r, _ := s.early()
+	resp, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusProcessing, resp.StatusCode)
+	require.Equal(t, "aifo-shim: waiting for the rust sidecar to start", resp.Header.Get(execproto.HeaderNotice))
+	s.end <- nil
+	resp, err = http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+	require.Equal(t, "3", resp.Header.Get(execproto.HeaderFiles))
+	require.Empty(t, resp.Header.Get(execproto.HeaderNotice))
+	c := &fileClient{&frameClient{conn, "", execproto.NewFrameReader(r), execproto.NewFrameWriter(conn)}, conn, true}
+	c.send(t, filesFrame, 0, 1, 2)
+	require.Equal(t, result{code: 7}, c.rest())
+}
+
+// TestFilesWaitEnds: by a sidecar that fails, a signal, and a client that goes.
+func TestFilesWaitEnds(t *testing.T) {
+	t.Run("sidecar fails", func(t *testing.T) {
+		s := newWaiting(t)
+		_, r, _ := s.early()
+		s.end <- errTest
+		got, err := readReply(r)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusInternalServerError, got.status)
+		require.Equal(t, "86", got.exit)
+		require.Equal(t, "aifo-coder proxy error: wait for the rust sidecar: no such sidecar\n", got.body)
+	})
+	t.Run("signal", func(t *testing.T) {
+		s := newWaiting(t)
+		_, r, _ := s.early("X-Aifo-Exec-Id: one")
+		_, ack := s.call(post("/signal", "exec_id=one&signal=INT", auth, proto2))
+		got, err := readReply(ack)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusNoContent, got.status)
+		got, err = readReply(r)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, got.status)
+		require.Equal(t, "130", got.exit)
+		require.Empty(t, got.body)
+	})
+	t.Run("client goes", func(t *testing.T) {
+		s := newWaiting(t)
+		conn, _, ctx := s.early()
+		require.NoError(t, conn.Close())
+		waitFor(t, ctx.Done())
+		require.ErrorIs(t, context.Cause(ctx), errGone)
+	})
 }

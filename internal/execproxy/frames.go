@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,14 +153,26 @@ func (s *frames) run(ctx context.Context, p *Proxy, call Call) outcome {
 // noticeWait tells the client, once, if the wait for its sidecar takes long.
 // The function that it returns ends the wait.
 func (s *frames) noticeWait() (stop func()) {
+	return afterWhile(func() {
+		text := waitNotice(s.call.kind)
+		if s.resized != nil {
+			text += "\r" // the client's terminal is in raw mode
+		}
+		_ = s.out.Write(execproto.FrameStderr, []byte(text+"\n"))
+	})
+}
+
+func waitNotice(kind string) string {
+	return fmt.Sprintf("aifo-shim: waiting for the %s sidecar to start", kind)
+}
+
+// afterWhile has tell called, once, if the wait takes long. The function that it
+// returns ends the wait.
+func afterWhile(tell func()) (stop func()) {
 	told := make(chan struct{})
 	t := time.AfterFunc(readyNotice, func() {
 		defer close(told)
-		text := fmt.Sprintf("aifo-shim: waiting for the %s sidecar to start\n", s.call.kind)
-		if s.resized != nil {
-			text = strings.TrimSuffix(text, "\n") + "\r\n" // the client's terminal is in raw mode
-		}
-		_ = s.out.Write(execproto.FrameStderr, []byte(text))
+		tell()
 	})
 	return func() {
 		if !t.Stop() {

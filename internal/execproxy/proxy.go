@@ -58,7 +58,8 @@ type Size struct{ Rows, Cols uint16 }
 
 // FileTaker is an Executor that can give a tool the client's own files.
 type FileTaker interface {
-	// TakesFiles reports whether calls of kind may have Files.
+	// TakesFiles reports whether calls of kind may have Files. It may become true
+	// when the sidecar is ready.
 	TakesFiles(kind string) bool
 }
 
@@ -245,8 +246,12 @@ func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind
 	defer p.calls.remove(c)
 	call := Call{ID: c.id, Kind: kind, Argv: append([]string{req.tool}, req.args...), Cwd: req.cwd}
 	if req.proto == protoFrames {
+		files, ref := p.takesFiles(ctx, w, r, req, c)
+		if ref != nil {
+			return ref
+		}
 		call.Env, call.Terminal = req.env, p.terminal(req)
-		return p.serveFrames(ctx, w, c, call, p.takesFiles(req, kind))
+		return p.serveFrames(ctx, w, c, call, files)
 	}
 	defer context.AfterFunc(r.Context(), func() { cancel(errGone) })()
 	defer context.AfterFunc(ctx, func() {
@@ -258,10 +263,32 @@ func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind
 	return p.serveStreamed(ctx, w, c, call)
 }
 
-// takesFiles reports whether the tool could use the files that the client offers.
-func (p *Proxy) takesFiles(req *request, kind string) bool {
+// takesFiles reports whether the tool can use the files that the client offers.
+// That is known when the sidecar is ready. A client that waits for long is told
+// so by an informational reply.
+func (p *Proxy) takesFiles(ctx context.Context, w http.ResponseWriter, r *http.Request, req *request, c *call) (bool, *refusal) {
 	taker, ok := p.cfg.Executor.(FileTaker)
-	return ok && req.files && taker.TakesFiles(kind)
+	if !ok || !req.files {
+		return false, nil
+	}
+	if taker.TakesFiles(c.kind) {
+		return true, nil
+	}
+	defer context.AfterFunc(r.Context(), func() { c.cancel(errGone) })()
+	err := p.awaitSidecar(ctx, c, func() func() {
+		return afterWhile(func() { informWait(w, c.kind) })
+	})
+	if err != nil {
+		return false, refuseWaiting(err)
+	}
+	return taker.TakesFiles(c.kind), nil
+}
+
+// informWait sends the informational reply of a call that waits for its sidecar.
+func informWait(w http.ResponseWriter, kind string) {
+	w.Header().Set(execproto.HeaderNotice, waitNotice(kind))
+	w.WriteHeader(http.StatusProcessing)
+	w.Header().Del(execproto.HeaderNotice)
 }
 
 // terminal is the terminal that the client asks for, if the tool can have one.

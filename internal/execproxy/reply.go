@@ -48,6 +48,15 @@ func refuseError(err error) *refusal {
 	return refused(http.StatusInternalServerError, fmt.Sprintf("aifo-coder proxy error: %v", err))
 }
 
+// refuseWaiting is the reply to a version 3 call whose wait for its sidecar was
+// ended by err. One that a signal ended has the signal's code and no more.
+func refuseWaiting(err error) *refusal {
+	if out := failed(err); out.err == nil {
+		return &refusal{http.StatusOK, out.code, ""}
+	}
+	return refuseFailed(err)
+}
+
 // refuseAbsent is the reply when the session has no toolchain for the tool. The
 // existing program's text, line break in front included, is part of the protocol.
 func refuseAbsent(tool string) *refusal {

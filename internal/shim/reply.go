@@ -5,6 +5,7 @@ package shim
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -27,6 +28,7 @@ type reply struct {
 	exit   int   // X-Exit-Code, -1 when there is none
 	files  bool  // the proxy takes our files
 	tty    bool  // the tool gets the terminal that we asked for
+	notice string
 }
 
 // lostMessage is what a call ends with when it cannot know how the tool did.
@@ -38,7 +40,7 @@ func (c call) exchange(conn net.Conn, request []byte, signals *relay) int {
 	// failed write does not mean that there is no answer.
 	_, sendErr := conn.Write(request)
 	r := bufio.NewReaderSize(conn, headBuffer)
-	answer, err := readReply(r)
+	answer, err := readAnswer(r)
 	switch {
 	case err != nil && sendErr != nil:
 		return c.fail(execproto.ExitLost, "cannot send the call to aifo-coder: %v", sendErr)
@@ -89,6 +91,20 @@ func (a reply) body(r io.Reader) io.Reader {
 
 var errReply = errors.New("malformed answer")
 
+// readAnswer returns the head of the answer. What comes before it says that the
+// call has to wait, and is passed on.
+func readAnswer(r *bufio.Reader) (reply, error) {
+	for {
+		a, err := readReply(r)
+		if err != nil || a.status != 102 {
+			return a, err
+		}
+		if a.notice != "" {
+			fmt.Fprintln(os.Stderr, a.notice)
+		}
+	}
+}
+
 func readReply(r *bufio.Reader) (reply, error) {
 	line, err := readLine(r)
 	if err != nil {
@@ -113,6 +129,9 @@ func readReply(r *bufio.Reader) (reply, error) {
 // header takes what matters from one header line.
 func (a *reply) header(line string) {
 	name, value, _ := strings.Cut(line, ":")
+	if strings.EqualFold(name, execproto.HeaderNotice) {
+		a.notice = strings.TrimSpace(value)
+	}
 	n, err := strconv.Atoi(strings.TrimSpace(value))
 	if err != nil || n < 0 {
 		return

@@ -338,6 +338,19 @@ func TestSignalBeforeAnswer(t *testing.T) {
 	}
 }
 
+// TestWait: a call that has to wait says so, and goes on.
+func TestWait(t *testing.T) {
+	p := newProxy(t, "unix", func(p *peer) {
+		p.say("HTTP/1.1 102 Processing\r\nX-Aifo-Notice: aifo-shim: waiting\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
+		p.upgrade()
+		p.exit(4)
+	})
+	cmd, out, errs := shimCmd(t, p.url, "cargo")
+	if c := code(t, cmd); c != 4 || out.Len() > 0 || errs.String() != "aifo-shim: waiting\n" {
+		t.Errorf("exit %d, stdout %q, stderr %q", c, out, errs)
+	}
+}
+
 // TestIgnoredSignal is "nohup cargo build".
 func TestIgnoredSignal(t *testing.T) {
 	p := newProxy(t, "tcp", func(p *peer) {
