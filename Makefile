@@ -117,6 +117,12 @@ test-proxy-unix: docker-for-tests build ## run the proxy's smoke tests over the 
 test-toolchain-cpp: docker-for-tests build ## run the tests of the C and C++ toolchain
 	$(GO) test $(TEST_FLAGS) ./internal/cli ./e2e -run 'TestToolchainCPP' -v
 
+FUZZTIME ?= 1m
+
+.PHONY: fuzz
+fuzz: go-check ## fuzz every decoder for FUZZTIME, 1m by default
+	scripts/fuzz $(FUZZTIME)
+
 .PHONY: bench
 bench: engine build ## measure what a tool call costs, and write docs/benchmarks.md
 	scripts/images ensure shell node c-cpp rust python go

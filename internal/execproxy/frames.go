@@ -304,7 +304,7 @@ func (s *frames) sendSignals(ctx context.Context, p *Proxy) {
 		if ctx.Err() != nil {
 			continue
 		}
-		if err := s.deliver(name); err != nil {
+		if err := s.deliver(name); err != nil && ctx.Err() == nil {
 			p.log.Warn("signal not delivered", "exec_id", s.call.id, "signal", name, "err", err)
 		}
 	}
