@@ -32,7 +32,7 @@ const (
 // and FrameStderr, which have up to MaxOutput.
 const (
 	MaxPayload = 64 << 10
-	MaxOutput  = 256 << 10
+	MaxOutput  = 1 << 20
 )
 
 // InitialCredit is how many bytes of input a client may send before the first

@@ -79,7 +79,7 @@ func TestFrameReaderErrors(t *testing.T) {
 		"o\x00\x00\x00":                      io.ErrUnexpectedEOF,
 		"o\x00\x00\x00\x01":                  io.ErrUnexpectedEOF,
 		"o\x00\x00\x00\x02x":                 io.ErrUnexpectedEOF,
-		"o\x00\x04\x00\x01":                  ErrFrame,
+		"o\x00\x10\x00\x01":                  ErrFrame,
 		"i\x00\x01\x00\x01":                  ErrFrame,
 		"o\xff\xff\xff\xff":                  ErrFrame,
 		"\x00\x00\x00\x00\x00":               ErrFrame,

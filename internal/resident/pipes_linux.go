@@ -29,7 +29,7 @@ const (
 	largeSize     = execproto.MaxOutput
 	largePipeSize = 1 << 20
 	// maxLarge bounds the memory that clients hold who do not read.
-	maxLarge = 64
+	maxLarge = 16
 )
 
 // pipes are the streams of a tool on a link that takes files. They are pipes of

@@ -52,7 +52,7 @@ func (c call) begin(conn net.Conn, signals *relay) error {
 
 // receive takes the proxy's frames until the last one.
 func (c call) receive(conn net.Conn, r *bufio.Reader, signals *relay, credit func(uint32)) int {
-	in := incoming{conn: conn, buffered: r, frames: execproto.NewFrameReader(r), toPipe: isPipe(os.Stdout)}
+	in := incoming{conn: conn, buffered: r, frames: execproto.NewFrameReader(r), pipe: pipeFrom(conn)}
 	told := false
 	for {
 		f, err := in.next()
@@ -107,67 +107,6 @@ func (c call) broken(err error) int {
 		dieOf(syscall.SIGPIPE) // as Go has it for writes to streams 1 and 2
 	}
 	return c.fail(execproto.ExitLost, "%v; the tool was ended", err)
-}
-
-// incoming are the frames from the proxy.
-type incoming struct {
-	conn     net.Conn
-	buffered *bufio.Reader // of conn
-	frames   *execproto.FrameReader
-	toPipe   bool // standard output is one
-}
-
-// writeError says that standard output could not be written to.
-type writeError struct{ error }
-
-func (e writeError) Unwrap() error { return e.error }
-
-func isPipe(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeNamedPipe != 0
-}
-
-const (
-	// passedOn is the type of a frame that needs nothing more done.
-	passedOn execproto.FrameType = 0
-	// headBuffer is how much is read at once where a frame's head is expected.
-	headBuffer = 16 << 10
-)
-
-// next returns the next frame. A large piece of standard output goes from the
-// connection into a pipe without being copied.
-func (in incoming) next() (execproto.Frame, error) {
-	t, n, err := in.frames.Next()
-	if err != nil {
-		return execproto.Frame{}, err
-	}
-	if in.toPipe && t == execproto.FrameStdout && n > 2*headBuffer {
-		return execproto.Frame{Type: passedOn}, in.passOn(n)
-	}
-	payload, err := in.frames.Payload(n)
-	return execproto.Frame{Type: t, Payload: payload}, err
-}
-
-// passOn writes n bytes of the connection to standard output.
-func (in incoming) passOn(n int) error {
-	head, err := in.buffered.Peek(min(n, in.buffered.Buffered()))
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stdout.Write(head); err != nil {
-		return writeError{err}
-	}
-	_, _ = in.buffered.Discard(len(head)) // it is there
-	rest := int64(n - len(head))
-	switch m, err := os.Stdout.ReadFrom(io.LimitReader(in.conn, rest)); {
-	case errors.Is(err, syscall.ECONNRESET):
-		return err
-	case err != nil:
-		return writeError{err}
-	case m < rest:
-		return io.ErrUnexpectedEOF
-	}
-	return nil
 }
 
 // sendInput sends in, as far as the proxy has given credit. It reads only what
