@@ -41,7 +41,8 @@ type way struct {
 
 var ways = []way{
 	{name: "unix socket, native files", flags: []string{"--toolchain-unix-socket"}},
-	{name: "TCP, frames"},
+	{name: "TCP"},
+	{name: "TCP, AIFO_TOOLCHAIN_EXEC=stream", env: []string{"AIFO_TOOLCHAIN_EXEC=stream"}},
 	{name: "TCP, AIFO_TOOLCHAIN_EXEC=docker", env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}},
 }
 
@@ -65,10 +66,10 @@ var parts = []part{
 		exec: []string{"/workspace/node_modules/.bin/tsc"},
 	},
 	{
-		name: "pipe", title: "2 GiB from a tool through a pipe to wc (ms)", n: 3, image: nodeImage,
+		name: "pipe", title: "2 GiB from a tool through a pipe to wc (ms)", n: 5, image: nodeImage,
 		exec: []string{"head", "-c", strconv.Itoa(pipeBytes), "/dev/zero"},
 	},
-	{name: "compile", title: "A script of 200 compiler calls (ms)", n: 3, image: cppImage},
+	{name: "compile", title: "A script of 200 compiler calls (ms)", n: 5, image: cppImage},
 }
 
 func run() error {
@@ -261,61 +262,21 @@ func samples(out []byte, name string) []float64 {
 	return list
 }
 
-// sessions compares the start and the end of a session with those of a bare
-// docker run of the same image.
-func (b *bench) sessions() error {
-	const n = 10
-	bare := func() *exec.Cmd {
-		return exec.Command("docker", "run", "--rm", "aifo-coder-shell:latest", "date", "+%s.%N")
-	}
-	full := func() *exec.Cmd {
-		cmd := exec.Command(b.program, "--toolchain", "rust", "--toolchain", "node", "--toolchain", "python",
-			"--toolchain", "c-cpp", "--toolchain", "go", "shell", "--", "date", "+%s.%N")
-		cmd.Dir = b.dir
-		return cmd
-	}
-	startBare, endBare, err := startAndEnd(bare, n)
-	if err != nil {
-		return err
-	}
-	start, end, err := startAndEnd(full, n)
-	if err != nil {
-		return err
-	}
-	newTable("Time to the first instruction of the agent (ms)", startBare, nil).row("session with five toolchains", start)
-	newTable("Time from the agent's last instruction to the end (ms)", endBare, nil).row("session with five toolchains", end)
-	return nil
-}
-
-func startAndEnd(command func() *exec.Cmd, n int) (starts, ends []float64, err error) {
-	for range n {
-		begin := time.Now()
-		out, err := command().Output()
-		done := time.Now()
-		if err != nil {
-			return nil, nil, err
-		}
-		at, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
-		if err != nil {
-			return nil, nil, err
-		}
-		starts = append(starts, at*1e3-float64(begin.UnixMicro())/1e3)
-		ends = append(ends, float64(done.UnixMicro())/1e3-at*1e3)
-	}
-	return starts, ends, nil
-}
-
 // table prints one comparison.
 type table struct{ native, dockerExec []float64 }
 
 func newTable(title string, native, dockerExec []float64) table {
-	fmt.Printf("\n## %s\n\n| way | calls | min | median | p95 | to native | docker exec is |\n|---|---|---|---|---|---|---|\n", title)
 	t := table{native, dockerExec}
+	t.head(title, "native")
 	t.row("native", native)
 	if dockerExec != nil {
 		t.row("bare docker exec", dockerExec)
 	}
 	return t
+}
+
+func (t table) head(title, against string) {
+	fmt.Printf("\n## %s\n\n| way | samples | min | median | p95 | to %s | docker exec is |\n|---|---|---|---|---|---|---|\n", title, against)
 }
 
 func (t table) row(name string, v []float64) {
