@@ -4,15 +4,18 @@ import (
 	"errors"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/session"
 )
 
 // Exit codes of our own (docs/exit-codes.md). Any other is the agent's or the tool's.
 const (
-	exitFailure  = 1   // anything else, a held lock among it
-	exitUsage    = 2   // the command line is wrong; nothing was done
+	exitFailure  = 1 // anything else, a held lock among it
+	exitUsage    = 2 // the command line is wrong; nothing was done
+	exitTimeout  = execproto.ExitTimeout
 	exitSession  = 125 // the session could not be run: engine, image, network, sidecar
 	exitNoDocker = 127 // docker is not installed
 )
@@ -65,6 +68,8 @@ func exitCode(err error) int {
 		return exitSession
 	case is[*lock.HeldError](err):
 		return exitFailure
+	case is[*session.TimeLimitError](err):
+		return exitTimeout
 	case is[*sessionError](err):
 		return exitSession
 	}

@@ -170,6 +170,16 @@ func TestSignal(t *testing.T) {
 	}
 }
 
+// TestTimeLimit ends the toolchain subcommand's command as well, with a reason.
+func TestTimeLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("", blockAt("exec AIFO_EXEC_ID"), "--toolchain-timeout", "1s", "toolchain", "rust", "--", "cargo")
+	r.ends(124)
+	require.Empty(t, w.left())
+	require.Contains(t, r.err.String(), "time limit of 1s")
+}
+
 // TestSignalWhileDockerStartsTheSidecar: a docker run that was begun is seen to
 // its end, so that its container can be removed.
 func TestSignalWhileDockerStartsTheSidecar(t *testing.T) {

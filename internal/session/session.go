@@ -292,8 +292,25 @@ func (s *Session) runDirect(ctx context.Context, w *signalWatch) (int, error) {
 			}
 		}
 	}()
-	code, err := e.Wait(running, kind, s.Plan.ID, s.interactive(s.Plan.Direct.Argv()))
-	return w.result(running, code, err)
+	limited, stop := limit(running, s.Plan.ToolTimeout)
+	defer stop()
+	code, err := e.Wait(limited, kind, s.Plan.ID, s.interactive(s.Plan.Direct.Argv()))
+	return w.result(limited, code, err)
+}
+
+// TimeLimitError says that the toolchain subcommand's command took too long.
+type TimeLimitError struct{ Limit time.Duration }
+
+func (e *TimeLimitError) Error() string {
+	return fmt.Sprintf("the command was ended after its time limit of %v", e.Limit)
+}
+
+// limit returns a context that ends after d; 0 is no limit.
+func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, d, &TimeLimitError{Limit: d})
 }
 
 // interactive returns a docker command on the caller's own streams. With a
