@@ -275,15 +275,19 @@ func TestNotStarted(t *testing.T) {
 	t.Parallel()
 	p := connected(t)
 	dir := t.TempDir()
-	for name, mode := range map[string]os.FileMode{"data": 0o644, "script": 0o755} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/no/interpreter\n"), mode); err != nil {
+	for name, file := range map[string]struct {
+		text string
+		mode os.FileMode
+	}{"data": {"#!/no/interpreter\n", 0o644}, "script": {"#!/no/interpreter\n", 0o755}, "binary": {"\x7fELF\x00\n", 0o755}} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(file.text), file.mode); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for tool, want := range map[string]string{
 		"no-such-tool":  "127 aifo-shim: no-such-tool: not found in the go sidecar\n",
 		dir + "/data":   "126 aifo-shim: " + dir + "/data: cannot be executed in the go sidecar: permission denied\n",
-		dir + "/script": "126 aifo-shim: " + dir + "/script: cannot be executed in the go sidecar: " + dir + "/script: its interpreter is missing: permission denied\n",
+		dir + "/script": "127 aifo-shim: " + dir + "/script: cannot be executed in the go sidecar: " + dir + "/script: its interpreter is missing\n",
+		dir + "/binary": "126 aifo-shim: " + dir + "/binary: cannot be executed in the go sidecar: exec format error\n",
 		dir:             "126 aifo-shim: " + dir + ": cannot be executed in the go sidecar: permission denied\n",
 	} {
 		c := p.call(withEnv(execproto.Start{Kind: "go", Argv: []string{tool}}, path))

@@ -12,6 +12,7 @@
 package toolrun
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -161,19 +162,35 @@ func Exec(path string, argv, env []string) error {
 	})
 }
 
+// errInterpreter says that a program is there but not what its first line or its
+// ELF header names.
+var errInterpreter = errors.New("its interpreter is missing")
+
 // Execute runs exec, which is to execute its arguments. As in a shell, a script
 // without an interpreter line is given to sh.
 func Execute(path string, argv []string, exec func(path string, argv []string) error) error {
 	err := exec(path, argv)
-	if errors.Is(err, syscall.ENOEXEC) {
+	if errors.Is(err, syscall.ENOEXEC) && !binary(path) {
 		err = exec("/bin/sh", append([]string{"sh", path}, argv[1:]...))
 	}
 	if errors.Is(err, syscall.ENOENT) && Executable(path) == nil {
-		// The file is there, so what is missing is what its first line or
-		// its ELF header names.
-		return fmt.Errorf("%s: its interpreter is missing: %w", path, fs.ErrPermission)
+		return fmt.Errorf("%s: %w", path, errInterpreter)
 	}
 	return err
+}
+
+// binary reports whether a file that cannot be executed is no script either: its
+// first line has a NUL, which is what bash looks for.
+func binary(path string) bool {
+	const enough = 80
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head, _ := io.ReadAll(io.LimitReader(f, enough)) // a file that cannot be read is for sh to tell of
+	line, _, _ := bytes.Cut(head, []byte("\n"))
+	return bytes.IndexByte(line, 0) >= 0
 }
 
 // CannotEnter is the failure of a call whose directory cannot be entered.
@@ -186,6 +203,8 @@ func Explain(tool, place string, err error) Failure {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Failure{execproto.ExitNotFound, fmt.Sprintf("%s: not found in the %s", tool, place)}
+	case errors.Is(err, errInterpreter):
+		return Failure{execproto.ExitNotFound, fmt.Sprintf("%s: cannot be executed in the %s: %v", tool, place, err)}
 	case errors.Is(err, unix.E2BIG):
 		return Failure{execproto.ExitNotExecutable, tool + ": argument list too long"}
 	default:
