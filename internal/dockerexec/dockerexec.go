@@ -60,22 +60,29 @@ func (e *Executor) environ() []string {
 }
 
 // Wait runs a docker exec that ToolExec built and returns the tool's exit code.
-// When ctx ends, the tool is ended first: killing the docker command would
-// leave it running in the container.
+// When ctx ends, or the docker command before the tool, the tool is ended:
+// otherwise it would go on in the container.
 func (e *Executor) Wait(ctx context.Context, kind, id string, cmd proc.Cmd) (int, error) {
 	client, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	ended := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		defer stop()
 		e.end(client, kind, id)
 	})
-	defer unhook()
 	err := proc.Run(client, cmd)
+	var exit *proc.ExitError
+	switch {
+	case !unhook():
+		<-ended // the command may go, because nobody takes its output, before the tool does
+	case err != nil && !errors.As(err, &exit):
+		e.end(client, kind, id)
+	}
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
-	var exit *proc.ExitError
-	if errors.As(err, &exit) {
+	if exit != nil {
 		return exit.Code, e.checkCode(ctx, kind, exit.Code)
 	}
 	return 0, err
