@@ -3,6 +3,7 @@
 package shim
 
 import (
+	"bytes"
 	"os"
 	"os/signal"
 	"runtime"
@@ -32,7 +33,7 @@ type relay struct {
 	term    *terminal                            // in raw mode while the tool runs; may be nil
 	send    chan message                         // nil before the tool runs
 	resized func() (execproto.FrameType, []byte) // the frame for a new size; no type: none
-	got     map[syscall.Signal]bool              // forwarded signals that came in
+	got     map[syscall.Signal]bool              // signals that came in, or were typed
 	ints    int
 }
 
@@ -110,6 +111,18 @@ func (r *relay) pass(s syscall.Signal) {
 		r.die(s) // the connection goes with us, and then the tool
 	}
 	r.post(message{t: execproto.FrameSignal, payload: []byte(execproto.SignalName(s))})
+}
+
+// typed notes the keys of which the tool's terminal makes signals. A tool that
+// ends of one has us end of it too.
+func (r *relay) typed(keys []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, s := range map[byte]syscall.Signal{0x03: syscall.SIGINT, 0x1c: syscall.SIGQUIT} {
+		if bytes.IndexByte(keys, key) >= 0 {
+			r.got[s] = true
+		}
+	}
 }
 
 // suspend stops the tool and then us.

@@ -23,8 +23,25 @@ func (c call) stream(conn net.Conn, r *bufio.Reader, signals *relay) int {
 	signals.mu.Lock()
 	signals.forward(w, c.term, c.term.resized)
 	signals.mu.Unlock()
-	go c.term.guard(func() { sendInput(w, os.Stdin, credit) })
+	go c.term.guard(func() { sendInput(w, c.input(signals), credit) })
 	return c.receive(conn, r, signals, credit.add)
+}
+
+// input is what the tool reads. At a terminal of its own it has signals made of
+// keys.
+func (c call) input(signals *relay) io.Reader {
+	if c.term == nil {
+		return os.Stdin
+	}
+	return keyboard{signals}
+}
+
+type keyboard struct{ signals *relay }
+
+func (k keyboard) Read(p []byte) (int, error) {
+	n, err := os.Stdin.Read(p)
+	k.signals.typed(p[:n])
+	return n, err
 }
 
 // native gives the tool our own streams and waits until it has ended.
