@@ -24,11 +24,16 @@ type terminal struct {
 // onTerminal starts aifo-coder on a terminal of the size.
 func (c *caller) onTerminal(size pty.Winsize, args ...string) *terminal {
 	c.t.Helper()
-	x := &terminal{t: c.t, cmd: c.command(c.t.Context(), args...), out: &syncBuffer{}, copied: make(chan struct{})}
+	return startOnTerminal(c.t, c.command(c.t.Context(), args...), size)
+}
+
+func startOnTerminal(t *testing.T, cmd *exec.Cmd, size pty.Winsize) *terminal {
+	t.Helper()
+	x := &terminal{t: t, cmd: cmd, out: &syncBuffer{}, copied: make(chan struct{})}
 	var err error
 	x.tty, err = pty.StartWithSize(x.cmd, &size)
-	require.NoError(c.t, err)
-	c.t.Cleanup(func() { _ = x.tty.Close() })
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = x.tty.Close() })
 	go func() { _, _ = io.Copy(x.out, x.tty); close(x.copied) }()
 	return x
 }
