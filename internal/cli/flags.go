@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,6 +111,9 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 	if o.ToolTimeout, err = toolTimeout(f.timeout, env); err != nil {
 		return plan.Options{}, err
 	}
+	if o.ToolGrace, err = parseGrace(env.Get(graceVariable)); err != nil {
+		return plan.Options{}, err
+	}
 	if o.Slim, err = parseFlavor(firstNonEmpty(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))); err != nil {
 		return plan.Options{}, err
 	}
@@ -197,6 +201,23 @@ func parseTimeout(name, v string) (time.Duration, error) {
 		return 0, fmt.Errorf("%s %q: takes a duration such as 90s or 1h30m, or a number of seconds, above 0", name, v)
 	}
 	return d, nil
+}
+
+// graceVariable is the time between INT, TERM and KILL in milliseconds.
+const graceVariable = "AIFO_PROXY_SIGNAL_GRACE_MS"
+
+// parseGrace returns 0 for none. The end of a session waits for that of its
+// calls, so the time is bounded.
+func parseGrace(v string) (time.Duration, error) {
+	if v == "" {
+		return 0, nil
+	}
+	const most = 10_000
+	ms, err := strconv.Atoi(v)
+	if err != nil || ms < 1 || ms > most {
+		return 0, fmt.Errorf("%s=%q: takes a number of milliseconds from 1 to %d", graceVariable, v, most)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
 }
 
 func parseFlavor(v string) (slim bool, err error) {

@@ -45,6 +45,18 @@ func TestToolTimeout(t *testing.T) {
 	}
 }
 
+func TestToolGrace(t *testing.T) {
+	for value, want := range map[string]time.Duration{"": 0, "1": time.Millisecond, "500": 500 * time.Millisecond, "10000": 10 * time.Second} {
+		o, err := new(flags).options(hostfacts.Env{"AIFO_PROXY_SIGNAL_GRACE_MS": value})
+		require.NoError(t, err)
+		require.Equal(t, want, o.ToolGrace, value)
+	}
+	for _, value := range []string{"0", "-1", "10001", "2s", "soon", "99999999999999999999"} {
+		_, err := new(flags).options(hostfacts.Env{"AIFO_PROXY_SIGNAL_GRACE_MS": value})
+		require.ErrorContains(t, err, "from 1 to 10000", value)
+	}
+}
+
 func TestToolchainExec(t *testing.T) {
 	for value, want := range map[string]plan.Exec{"": plan.ExecResident, "resident": plan.ExecResident, "stream": plan.ExecStream, "docker": plan.ExecDocker} {
 		o, err := new(flags).options(hostfacts.Env{"AIFO_TOOLCHAIN_EXEC": value})

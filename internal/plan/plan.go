@@ -5,6 +5,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -36,6 +37,7 @@ type Options struct {
 
 	Exec        Exec
 	ToolTimeout time.Duration // ends a tool call that takes longer; 0: never
+	ToolGrace   time.Duration // between INT, TERM and KILL when a tool call is ended; 0: DefaultToolGrace
 
 	Image   string // exact agent image
 	Slim    bool   // the slim flavour of the agent image
@@ -51,6 +53,9 @@ const (
 	ExecStream               // the same, reached through docker exec alone: no file descriptors travel
 	ExecDocker               // by one docker exec for each call
 )
+
+// DefaultToolGrace is the time between INT, TERM and KILL when nothing else is said.
+const DefaultToolGrace = 2 * time.Second
 
 // Labels of what we create, by which a later process finds what was left.
 const (
@@ -88,6 +93,7 @@ type Plan struct {
 
 	Exec        Exec
 	ToolTimeout time.Duration
+	ToolGrace   time.Duration // never 0
 
 	// Secrets are the values of the agent's variables that its vector has by
 	// name only; the docker command gets them in its environment.
@@ -142,7 +148,7 @@ func (m MissingImage) Hint() string {
 // Build returns the plan of session id for the options on the host of the facts.
 func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
-	p := Plan{ID: id, Network: b.network(), Exec: o.Exec, ToolTimeout: o.ToolTimeout}
+	p := Plan{ID: id, Network: b.network(), Exec: o.Exec, ToolTimeout: o.ToolTimeout, ToolGrace: cmp.Or(o.ToolGrace, DefaultToolGrace)}
 	for _, s := range o.Toolchains {
 		p.Sidecars = append(p.Sidecars, b.sidecar(s))
 	}

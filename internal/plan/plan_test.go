@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -301,6 +302,13 @@ func TestSockets(t *testing.T) {
 	require.Empty(t, plan.Build(o, desktop(), "id").SocketDirs(), "another kernel")
 	direct := plan.Options{UnixSocket: true, Toolchains: selected(t, "rust"), Args: []string{"cargo"}}
 	require.Empty(t, plan.Build(direct, facts(), "id").SocketDirs())
+}
+
+func TestToolGrace(t *testing.T) {
+	o := plan.Options{Agent: mustAgent(t, "shell")}
+	require.Equal(t, plan.DefaultToolGrace, plan.Build(o, facts(), "id").ToolGrace)
+	o.ToolGrace = time.Minute
+	require.Equal(t, time.Minute, plan.Build(o, facts(), "id").ToolGrace)
 }
 
 // TestCallersEnvironment: no value in the vector, and no name that docker knows

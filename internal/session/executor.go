@@ -31,12 +31,12 @@ func (s *Session) executor() executor {
 		Client: s.Docker, User: plain.User, Container: plain.Container, UID: s.Facts.UID, Log: s.Log,
 		SocketDir: func(kind string) string { return dirs[kind] },
 	}
-	return resident.New(resident.Config{Dial: d.Dial, Alive: plain.Alive, Grace: callGrace})
+	return resident.New(resident.Config{Dial: d.Dial, Alive: plain.Alive, Grace: s.Plan.ToolGrace})
 }
 
 func (s *Session) plainExecutor() *dockerexec.Executor {
 	return &dockerexec.Executor{
-		Docker: s.Docker, User: plan.User(s.Facts), Grace: callGrace,
+		Docker: s.Docker, User: plan.User(s.Facts), Grace: s.Plan.ToolGrace,
 		Container: func(kind string) string { return "aifo-tc-" + kind + "-" + s.Plan.ID },
 	}
 }

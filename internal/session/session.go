@@ -25,8 +25,6 @@ import (
 )
 
 const (
-	// callGrace is the time between INT, TERM and KILL when a tool call is ended.
-	callGrace = 2 * time.Second
 	// startTimeout bounds one start or removal of a container or network. They
 	// take well under a second; an engine that hangs must not hang us.
 	startTimeout = 2 * time.Minute
