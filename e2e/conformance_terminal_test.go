@@ -36,6 +36,10 @@ on = lambda modes, *names: [n for n in names if modes & getattr(termios, n)]
 modes = termios.tcgetattr(0)
 note([os.isatty(i) for i in range(3)], os.get_terminal_size(), os.environ["TERM"])
 note(on(modes[0], "ICRNL", "IXON"), on(modes[1], "OPOST"), on(modes[3], "ICANON", "ECHO", "ISIG", "IEXTEN"))`,
+	"parts.py": `import os
+from note import note
+note([os.isatty(i) for i in range(3)], [tuple(os.get_terminal_size(i)) for i in (1, 2) if os.isatty(i)])
+print("out\n", end=""); os.write(2, b"err\n")`,
 	"resize.py": `import os, signal
 from note import note, up
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH]); up()
@@ -131,6 +135,12 @@ type step struct {
 
 var steps = []step{
 	{"terminal", "python", func(s *sitting) { s.shell("python streams.py") }},
+	{"terminal in part", "python", func(s *sitting) {
+		s.shell("python parts.py </dev/null")
+		s.shell("python parts.py 2>e; note $(<e)")
+		s.shell("python parts.py <rc 2>e; note $(<e)")
+	}},
+	{"output in a pipe", "python", func(s *sitting) { s.shell("python parts.py | cat >o; note $(<o)") }},
 	{"line", "python", func(s *sitting) {
 		s.tool("python line.py")
 		s.say("wrong\x15right") // Ctrl-U

@@ -50,8 +50,9 @@ var modes = map[string]mode{
 // has gone (the call is ended instead).
 var framesLack = []string{"order", "share", "output unread"}
 
-// terminalLacks is what a terminal of the tool's own takes: its Ctrl-Z is a key.
-var terminalLacks = []string{"Ctrl-Z"}
+// terminalLacks is what a terminal of the tool's own takes: its Ctrl-Z is a key,
+// and who reads its output might want its other keys.
+var terminalLacks = []string{"Ctrl-Z", "output in a pipe"}
 
 var streamLacks = slices.Concat(framesLack, terminalLacks)
 
@@ -59,7 +60,7 @@ var streamLacks = slices.Concat(framesLack, terminalLacks)
 // terminal, is not stopped when its caller is, and outlives aifo-coder if that
 // is killed.
 var dockerLacks = slices.Concat(framesLack, []string{
-	"stopped", "killed program", "terminal", "resize", "python's interpreter", "node's interpreter",
+	"stopped", "killed program", "terminal", "terminal in part", "output in a pipe", "resize", "python's interpreter", "node's interpreter",
 })
 
 // checks are scripts that call python, each printing what a user would see. Run

@@ -43,7 +43,7 @@ const (
 
 	// Of version 3 only.
 	KeyEnv  = "env"  // NAME=value, repeated
-	KeyTTY  = "tty"  // "1": the tool shall have a terminal
+	KeyTTY  = "tty"  // streams of the tool that shall be a terminal (ParseTTY)
 	KeyRows = "rows" // of that terminal
 	KeyCols = "cols"
 )

@@ -160,7 +160,7 @@ type Start struct {
 	Env   []string // NAME=value, beside the sidecar's own
 	Stdin bool     // input will be sent; otherwise the tool reads /dev/null
 
-	TTY        bool   // the tool gets a terminal of its own; its output is MuxStdout
+	TTY        TTY    // these streams are a terminal of the tool's own; its output is MuxStdout if that is among them
 	Rows, Cols uint16 // of that terminal
 	GraceMS    uint32 // between INT, TERM and KILL when the call is ended
 }
@@ -168,7 +168,7 @@ type Start struct {
 // Encode returns the Start as bytes, for MuxStart messages. No field may hold a
 // NUL byte, which an argument cannot hold anyway.
 func (s Start) Encode() []byte {
-	head := fmt.Sprintf("%s\x00%s\x00%s\x00%t\x00%t\x00%d\x00%d\x00%d\x00%d\x00",
+	head := fmt.Sprintf("%s\x00%s\x00%s\x00%t\x00%d\x00%d\x00%d\x00%d\x00%d\x00",
 		s.ID, s.Kind, s.Cwd, s.Stdin, s.TTY, s.Rows, s.Cols, s.GraceMS, len(s.Argv))
 	return []byte(head + strings.Join(append(append([]string{}, s.Argv...), s.Env...), "\x00"))
 }

@@ -77,7 +77,7 @@ func TestStart(t *testing.T) {
 		{ID: "a", Argv: []string{""}, Env: []string{}},
 		{
 			ID: "id-1", Kind: "rust", Cwd: "/work space/\xff", Argv: []string{"sh", "", "a b\n", "\xfe"}, Env: []string{"A=", "B=1=2", "C=\xff"},
-			Stdin: true, TTY: true, Rows: 65535, Cols: 1, GraceMS: 1<<32 - 1,
+			Stdin: true, TTY: TTYOut | TTYErr, Rows: 65535, Cols: 1, GraceMS: 1<<32 - 1,
 		},
 	} {
 		got, err := DecodeStart(s.Encode())
@@ -127,7 +127,7 @@ func FuzzMuxReader(f *testing.F) {
 
 func FuzzDecodeStart(f *testing.F) {
 	f.Add(Start{ID: "a", Argv: []string{"true"}}.Encode())
-	f.Add(Start{ID: "a", Cwd: "/", Argv: []string{"a", ""}, Env: []string{"A=b"}, TTY: true, Rows: 3}.Encode())
+	f.Add(Start{ID: "a", Cwd: "/", Argv: []string{"a", ""}, Env: []string{"A=b"}, TTY: TTYAll, Rows: 3}.Encode())
 	f.Add([]byte("\x00\x00\x00true\x00false\x001\x002\x003\x00-4\x00x"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		s, err := DecodeStart(in)

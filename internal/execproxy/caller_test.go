@@ -78,10 +78,11 @@ func TestTerminal(t *testing.T) {
 		"":                           nil,
 		"&rows=1&cols=2":             nil,
 		"&tty=0":                     nil,
-		"&tty=1":                     {},
-		"&tty=1&rows=24&cols=80":     {Size: Size{24, 80}},
-		"&tty=1&rows=0&cols=65535":   {Size: Size{0, 65535}},
-		"&TTY=0&tty=1&rows=1&Rows=2": {Size: Size{2, 0}},
+		"&tty=x":                     nil,
+		"&tty=1":                     {Streams: execproto.TTYAll},
+		"&tty=1&rows=24&cols=80":     {Streams: execproto.TTYAll, Size: Size{24, 80}},
+		"&tty=io&rows=0&cols=65535":  {Streams: execproto.TTYIn | execproto.TTYOut, Size: Size{0, 65535}},
+		"&TTY=0&tty=e&rows=1&Rows=2": {Streams: execproto.TTYErr, Size: Size{2, 0}},
 	} {
 		e, calls := seen()
 		c := upgradeOn(t, serve(t, testConfig(e)).dial(t), form("cargo")+keys)
@@ -93,6 +94,7 @@ func TestTerminal(t *testing.T) {
 		}
 		require.NotNil(t, got, keys)
 		assert.Equal(t, want.Size, got.Size, keys)
+		assert.Equal(t, want.Streams, got.Streams, keys)
 	}
 	s := serve(t, testConfig(newFakeExecutor(nil)))
 	for _, bad := range []string{"rows=-1", "cols=65536", "rows=x", "cols="} {

@@ -61,6 +61,7 @@ func (s *frames) serve(ctx context.Context, p *Proxy, call Call, r *bufio.Reader
 	}
 	s.files = files
 	if t := call.Terminal; t != nil {
+		s.keys = t.Streams.Has(0)
 		s.resized = make(chan Size, 1)
 		t.Resized = s.resized
 	}
@@ -126,6 +127,7 @@ type frames struct {
 	winch   atomic.Bool   // signals holds a WINCH: a second one says nothing new
 	files   bool          // the tool has the client's own files
 	resized chan Size     // the latest size; nil when the tool has no terminal from us
+	keys    bool          // its input is that terminal's, so the client's is raw
 	closed  chan struct{} // closed when nothing more comes from the client
 }
 
@@ -155,7 +157,7 @@ func (s *frames) run(ctx context.Context, p *Proxy, call Call) outcome {
 func (s *frames) noticeWait() (stop func()) {
 	return afterWhile(func() {
 		text := waitNotice(s.call.kind)
-		if s.resized != nil {
+		if s.keys {
 			text += "\r" // the client's terminal is in raw mode
 		}
 		_ = s.out.Write(execproto.FrameStderr, []byte(text+"\n"))
@@ -252,7 +254,7 @@ func (s *frames) takeInput(payload []byte, take func([]byte) error) error {
 // client's terminal is raw by then, and the one that would make a signal of the
 // key does not exist yet.
 func (s *frames) interrupt(input []byte) {
-	if s.resized == nil {
+	if !s.keys {
 		return
 	}
 	if i := bytes.IndexAny(input, "\x03\x1c"); i >= 0 {

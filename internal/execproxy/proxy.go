@@ -32,8 +32,9 @@ type Call struct {
 	// files, so nobody may change their flags.
 	Files []*os.File
 
-	// Terminal is set when the tool shall have a terminal of its own, whose
-	// output is Stdout.
+	// Terminal is set when the tool shall have a terminal of its own. Its keys are
+	// Stdin, if that is among its streams, and its output is Stdout, or Stderr if
+	// Stdout is not among them.
 	Terminal *Terminal
 
 	// Stdin is the tool's input; nil means none (/dev/null). A Read may block
@@ -46,9 +47,10 @@ type Call struct {
 	Stdout, Stderr io.Writer
 }
 
-// Terminal is the size of a client's terminal, now and as it changes. Resized is
-// never closed.
+// Terminal says which streams are to be one, and the size of the client's
+// terminal, now and as it changes. Resized is never closed.
 type Terminal struct {
+	Streams execproto.TTY
 	Size    Size
 	Resized <-chan Size
 }

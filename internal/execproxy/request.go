@@ -110,11 +110,12 @@ func (req *request) readBody(w http.ResponseWriter, r *http.Request) (string, *r
 // decode fills req from the query and then the body, and reports whether it is
 // within the limits.
 func (req *request) decode(query, body string) bool {
-	fits, tty, size := true, "", [2]string{"0", "0"}
+	fits, size := true, [2]string{"0", "0"}
+	var tty execproto.TTY
 	set := func(key, value string) bool {
 		switch key = strings.ToLower(key); key {
 		case execproto.KeyTTY:
-			tty = value
+			tty = execproto.ParseTTY(value)
 		case execproto.KeyRows:
 			size[0] = value
 		case execproto.KeyCols:
@@ -134,7 +135,7 @@ func (req *request) decode(query, body string) bool {
 	req.decodeSignal(body)
 	var ok bool
 	req.cwd, ok = cleanCwd(req.cwd)
-	return ok && (tty != "1" || req.setTerminal(size))
+	return ok && (tty == 0 || req.setTerminal(tty, size))
 }
 
 // decodeSignal takes a signal's keys, from the body alone and as they are written.
@@ -150,10 +151,10 @@ func (req *request) decodeSignal(body string) {
 	})
 }
 
-func (req *request) setTerminal(size [2]string) bool {
+func (req *request) setTerminal(streams execproto.TTY, size [2]string) bool {
 	rows, err1 := strconv.ParseUint(size[0], 10, 16)
 	cols, err2 := strconv.ParseUint(size[1], 10, 16)
-	req.terminal = &Terminal{Size: Size{uint16(rows), uint16(cols)}}
+	req.terminal = &Terminal{Streams: streams, Size: Size{uint16(rows), uint16(cols)}}
 	return err1 == nil && err2 == nil
 }
 

@@ -396,7 +396,7 @@ func (c *call) awaitEnd(t *tool, exited <-chan struct{}, drained <-chan struct{}
 func (c *call) tell(st execproto.Start, s streams, message string) {
 	message = "aifo-shim: " + message
 	if !s.received {
-		if st.TTY {
+		if st.TTY.Has(0) {
 			message += "\r" // whoever shows it has a raw terminal
 		}
 		c.write(execproto.MuxStderr, []byte(message+"\n"))

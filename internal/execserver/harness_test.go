@@ -271,7 +271,7 @@ func withEnv(st execproto.Start, env ...string) execproto.Start {
 }
 
 func onTerminal(st execproto.Start) execproto.Start {
-	st.TTY, st.Stdin, st.Rows, st.Cols = true, true, 33, 111
+	st.TTY, st.Stdin, st.Rows, st.Cols = execproto.TTYAll, true, 33, 111
 	return st
 }
 

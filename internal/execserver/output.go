@@ -48,13 +48,10 @@ const (
 // more is sent.
 func (c *call) drainAll(t *tool) <-chan struct{} {
 	var wg sync.WaitGroup
-	for i, f := range t.outs {
-		o := &output{c: c, f: f, t: execproto.MuxStdout}
-		if i == 1 {
-			o.t = execproto.MuxStderr
-		}
+	for _, from := range t.outs {
+		o := &output{c: c, f: from.File, t: from.t}
 		wg.Add(1)
-		go o.drain(wg.Done, t.tty == nil)
+		go o.drain(wg.Done, from.File != t.tty)
 	}
 	drained := make(chan struct{})
 	go func() {

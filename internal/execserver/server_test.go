@@ -324,6 +324,42 @@ func TestTerminal(t *testing.T) {
 	c.must(127, "", "aifo-shim: no-such-tool: not found in the sidecar\r\n")
 }
 
+// TestTerminalInPart: the streams that shall be one terminal are, and the others
+// are pipes; the tool is controlled by it, has its size, and ends its lines
+// as the caller's terminal wants it.
+func TestTerminalInPart(t *testing.T) {
+	t.Parallel()
+	p := connected(t)
+	script := sh(`for i in 0 1 2; do test -t $i && t=$t$i; done; read x
+echo "out $t $x"; echo "err $t" >&2; stty size </dev/tty >/dev/tty`)
+	for streams, want := range map[execproto.TTY][2]string{
+		execproto.TTYIn | execproto.TTYOut:  {"word\r\nout 01 word\r\n33 111\r\n", "err 01\n"},
+		execproto.TTYOut | execproto.TTYErr: {"out 12 word\nerr 12\n33 111\n", ""},
+		execproto.TTYOut:                    {"out 1 word\n33 111\n", "err 1\n"},
+		execproto.TTYErr:                    {"out 2 word\n", "err 2\n33 111\n"},
+	} {
+		st := onTerminal(script)
+		st.TTY = streams
+		c := p.call(st)
+		c.send([]byte("word\n"))
+		c.must(0, want[0], want[1])
+	}
+}
+
+// TestTerminalInPartEnds: the end of the input is that of a pipe or of a terminal,
+// and a child that goes on is hung up.
+func TestTerminalInPartEnds(t *testing.T) {
+	t.Parallel()
+	p := connected(t)
+	for _, streams := range []execproto.TTY{execproto.TTYIn | execproto.TTYOut, execproto.TTYOut, execproto.TTYErr} {
+		st := onTerminal(sh("cat >/dev/null; sleep 1000 </dev/null >/dev/null 2>&1 & exit 4"))
+		st.TTY = streams
+		c := p.call(st)
+		c.write(execproto.MuxStdinEOF, "")
+		c.must(4, "", "")
+	}
+}
+
 // TestJobControl: an interactive shell can stop and continue a job.
 func TestJobControl(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ package execserver
 
 import (
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -16,9 +17,17 @@ type streams struct {
 	tool     [3]int // what becomes its descriptors
 	received bool   // they came with the call, and there are no other ends
 
-	in   *os.File   // its input is written here; nil: it has none
-	outs []*os.File // its output is read here, its standard error last
-	tty  *os.File   // the other side of its terminal, which all of them are then
+	in   *os.File // its input is written here; nil: it has none
+	outs []source
+	tty  *os.File // the other side of its terminal; nil: it has none
+
+	slave int // the tool's side, which is one or more of its descriptors
+}
+
+// source is where output of the tool is read, and what it is sent as.
+type source struct {
+	*os.File
+	t execproto.MuxType
 }
 
 // openStreams opens what the call asks for. The descriptors become the tool's.
@@ -26,21 +35,35 @@ func openStreams(st execproto.Start, files []int) (streams, error) {
 	if files != nil {
 		return streams{tool: [3]int(files), received: true}, nil
 	}
-	if st.TTY {
-		return openTerminal(st.Rows, st.Cols)
-	}
 	s := streams{tool: [3]int{-1, -1, -1}}
-	err := s.openInput(st.Stdin)
+	var err error
+	if st.TTY != 0 {
+		err = s.openTerminal(st.TTY, st.Rows, st.Cols)
+	}
+	if err == nil && !st.TTY.Has(0) {
+		err = s.openInput(st.Stdin)
+	}
 	for i := 1; i < 3 && err == nil; i++ {
-		var ours *os.File
-		if ours, s.tool[i], err = stdpipe.Output(); err == nil {
-			s.outs = append(s.outs, ours)
+		if !st.TTY.Has(i) {
+			err = s.openOutput(i)
 		}
 	}
 	if err != nil {
 		s.closeAll()
 	}
 	return s, err
+}
+
+// outputs are what standard output and error are sent as, by descriptor.
+var outputs = [3]execproto.MuxType{1: execproto.MuxStdout, 2: execproto.MuxStderr}
+
+func (s *streams) openOutput(fd int) error {
+	ours, tool, err := stdpipe.Output()
+	if err == nil {
+		s.tool[fd] = tool
+		s.outs = append(s.outs, source{ours, outputs[fd]})
+	}
+	return err
 }
 
 func (s *streams) openInput(wanted bool) (err error) {
@@ -54,16 +77,19 @@ func (s *streams) openInput(wanted bool) (err error) {
 
 // tools returns the tool's descriptors, each once.
 func (s streams) tools() []int {
-	if s.tty != nil {
-		return s.tool[:1]
-	}
-	return s.tool[:]
+	fds := slices.Clone(s.tool[:])
+	slices.Sort(fds)
+	fds = slices.Compact(fds)
+	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 0 })
 }
 
 func (s streams) closeAll() {
 	closeAll(s.tools())
 	if s.in != nil {
 		_ = s.in.Close()
+	}
+	if s.tty != nil {
+		_ = s.tty.Close() // it may be one of the others as well
 	}
 	for _, f := range s.outs {
 		_ = f.Close()

@@ -5,29 +5,45 @@ package execserver
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
-// openTerminal opens a new terminal of the given size.
-func openTerminal(rows, cols uint16) (streams, error) {
+// openTerminal makes the streams of which one is to be there a new terminal of the
+// given size.
+func (s *streams) openTerminal(of execproto.TTY, rows, cols uint16) error {
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return streams{}, &os.PathError{Op: "open", Path: "/dev/ptmx", Err: err}
+		return &os.PathError{Op: "open", Path: "/dev/ptmx", Err: err}
 	}
-	slave, err := unlock(fd)
+	s.tty = os.NewFile(uintptr(fd), "/dev/ptmx")
+	slave, err := unlock(fd, of.Has(0))
 	if err != nil {
-		_ = unix.Close(fd)
-		return streams{}, err
+		return err
 	}
-	master := os.NewFile(uintptr(fd), "/dev/ptmx")
-	setSize(master, &unix.Winsize{Row: rows, Col: cols})
-	return streams{tool: [3]int{slave, slave, slave}, in: master, outs: []*os.File{master}, tty: master}, nil
+	setSize(s.tty, &unix.Winsize{Row: rows, Col: cols})
+	s.slave = slave
+	for i := range s.tool {
+		if of.Has(i) {
+			s.tool[i] = slave
+		}
+	}
+	if of.Has(0) {
+		s.in = s.tty
+	}
+	if i := slices.Index(s.tool[1:], slave); i >= 0 {
+		s.outs = append(s.outs, source{s.tty, outputs[i+1]})
+	}
+	return nil
 }
 
 // unlock returns the tool's side of the terminal. Editing a line shall know
-// what a character is, as in every terminal of today.
-func unlock(master int) (int, error) {
+// what a character is, as in every terminal of today. Without keys, the terminal
+// on which the output is shown is not raw and will do with line feeds what is to be done.
+func unlock(master int, keys bool) (int, error) {
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
 		return -1, os.NewSyscallError("unlock terminal", err)
 	}
@@ -42,6 +58,9 @@ func unlock(master int) (int, error) {
 	}
 	if modes, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
 		modes.Iflag |= unix.IUTF8
+		if !keys {
+			modes.Oflag &^= unix.OPOST
+		}
 		_ = unix.IoctlSetTermios(fd, unix.TCSETS, modes)
 	}
 	return fd, nil

@@ -65,7 +65,7 @@ func environment(st execproto.Start) []string {
 	}
 	extra = append(extra, execproto.EnvExecID+"="+st.ID)
 	env := merge(os.Environ(), extra)
-	if st.TTY && !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "TERM=") }) {
+	if st.TTY != 0 && !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "TERM=") }) {
 		env = append(env, "TERM=xterm") // as docker exec has it
 	}
 	return env
@@ -95,7 +95,7 @@ func (t *tool) start(path string, argv, env []string, cwd string) error {
 		Dir:   cwd,
 		Env:   env,
 		Files: []uintptr{uintptr(t.tool[0]), uintptr(t.tool[1]), uintptr(t.tool[2])},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: t.tty != nil, Ctty: 0, PidFD: &pidfd},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: t.tty != nil, Ctty: t.terminal(), PidFD: &pidfd},
 	})
 	if err != nil {
 		return err
@@ -108,6 +108,10 @@ func (t *tool) start(path string, argv, env []string, cwd string) error {
 	}
 	return nil
 }
+
+// terminal returns which of the tool's descriptors is its terminal. Without one it
+// is of no use.
+func (t *tool) terminal() int { return max(0, slices.Index(t.tool[:], t.slave)) }
 
 // wait returns when the process has ended. It does not reap it.
 func (t *tool) wait() {
@@ -162,7 +166,7 @@ func (t *tool) hurry(after time.Duration) {
 
 // endInput tells the tool that its input has ended.
 func (t *tool) endInput() {
-	if t.tty == nil {
+	if t.in != t.tty {
 		_ = t.in.Close()
 		return
 	}

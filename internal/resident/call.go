@@ -70,7 +70,7 @@ func newCall(c execproxy.Call, grace time.Duration, fail context.CancelCauseFunc
 		started: make(chan struct{}), done: make(chan struct{}), credit: execproto.MuxWindow,
 	}
 	if t := c.Terminal; t != nil {
-		run.spec.TTY, run.spec.Rows, run.spec.Cols = true, t.Size.Rows, t.Size.Cols
+		run.spec.TTY, run.spec.Rows, run.spec.Cols = t.Streams, t.Size.Rows, t.Size.Cols
 	}
 	run.changed.L = &run.mu
 	return run

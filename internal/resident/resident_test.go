@@ -340,11 +340,11 @@ func TestTerminal(t *testing.T) {
 	resized <- execproxy.Size{Rows: 30, Cols: 90}
 	var out bytes.Buffer
 	c := request("id")
-	c.Stdout, c.Terminal = &out, &execproxy.Terminal{Size: execproxy.Size{Rows: 24, Cols: 80}, Resized: resized}
+	c.Stdout, c.Terminal = &out, &execproxy.Terminal{Streams: execproto.TTYOut, Size: execproxy.Size{Rows: 24, Cols: 80}, Resized: resized}
 	code, err := e.Run(t.Context(), c)
 	require.NoError(t, err)
 	require.Zero(t, code)
-	require.Equal(t, "true 24 80 30 90", out.String())
+	require.Equal(t, "o 24 80 30 90", out.String())
 }
 
 // TestFiles: the tool gets them, and we keep none.

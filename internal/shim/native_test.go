@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
@@ -91,10 +92,21 @@ func (e *localExecutor) start(cmd *exec.Cmd, c execproxy.Call) (finish func(), e
 	return func() {}, err
 }
 
+// startOnTerminal gives the program a terminal for the streams that shall have one.
 func startOnTerminal(cmd *exec.Cmd, c execproxy.Call) (finish func(), err error) {
-	size := pty.Winsize{Rows: c.Terminal.Size.Rows, Cols: c.Terminal.Size.Cols}
-	master, err := pty.StartWithSize(cmd, &size)
+	master, slave, err := pty.Open()
 	if err != nil {
+		return nil, err
+	}
+	defer slave.Close()
+	if err := pty.Setsize(master, &pty.Winsize{Rows: c.Terminal.Size.Rows, Cols: c.Terminal.Size.Cols}); err != nil {
+		return nil, err
+	}
+	shown, err := connect(cmd, c, master, slave)
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	done, copied := make(chan bool), make(chan bool)
@@ -109,9 +121,38 @@ func startOnTerminal(cmd *exec.Cmd, c execproxy.Call) (finish func(), err error)
 			}
 		}
 	})
-	go io.Copy(master, c.Stdin)
-	go func() { io.Copy(c.Stdout, master); close(copied) }()
+	go func() { io.Copy(shown, master); close(copied) }()
 	return func() { <-copied; close(done); resizing.Wait(); master.Close() }, nil
+}
+
+// connect connects the program's streams, and returns where to show what comes
+// from the terminal.
+func connect(cmd *exec.Cmd, c execproxy.Call, master, slave *os.File) (shown io.Writer, err error) {
+	streams := c.Terminal.Streams
+	cmd.Stdout, cmd.Stderr, shown = c.Stdout, c.Stderr, c.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2}
+	if streams.Has(2) {
+		cmd.Stderr = slave
+	}
+	if streams.Has(1) {
+		cmd.Stdout, shown, cmd.SysProcAttr.Ctty = slave, c.Stdout, 1
+	}
+	if streams.Has(0) {
+		cmd.Stdin, cmd.SysProcAttr.Ctty = slave, 0
+		go io.Copy(master, c.Stdin)
+		return shown, nil
+	}
+	modes, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	modes.Oflag &^= unix.OPOST
+	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, modes); err != nil {
+		return nil, err
+	}
+	in, err := cmd.StdinPipe()
+	go func() { io.Copy(in, c.Stdin); in.Close() }()
+	return shown, err
 }
 
 func (e *localExecutor) Signal(_ context.Context, _, id, name string) error {

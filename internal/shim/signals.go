@@ -67,7 +67,7 @@ func watchSignals(s streams, term *terminal) *relay {
 
 // forward makes the relay send through w. It has a goroutine for that, so that a
 // proxy which does not read cannot keep the last INT from us. From now on the
-// relay answers for the modes of term. r.mu is held. When there is none TTIN is ignored, or a call
+// relay answers for the modes of term. r.mu is held. When the tool does not get its keys TTIN is ignored, or a call
 // in the background of a terminal would stop, although the tool may never read.
 func (r *relay) forward(w *execproto.FrameWriter, term *terminal, resized func() (execproto.FrameType, []byte)) {
 	send := make(chan message, 16)
@@ -81,7 +81,7 @@ func (r *relay) forward(w *execproto.FrameWriter, term *terminal, resized func()
 	}()
 	r.send, r.term, r.resized = send, term, resized
 	term.makeRaw()
-	if term == nil {
+	if !term.keys() {
 		signal.Ignore(syscall.SIGTTIN)
 	}
 }

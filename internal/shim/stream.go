@@ -30,7 +30,7 @@ func (c call) stream(conn net.Conn, r *bufio.Reader, signals *relay) int {
 // input is what the tool reads. At a terminal of its own it has signals made of
 // keys.
 func (c call) input(signals *relay) io.Reader {
-	if c.term == nil {
+	if !c.term.keys() {
 		return os.Stdin
 	}
 	return keyboard{signals}

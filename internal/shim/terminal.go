@@ -38,13 +38,23 @@ func foreground(fd int) bool {
 	return err != nil || pgrp == unix.Getpgrp()
 }
 
-// terminal returns the terminal for which the tool shall have one of its own. A
-// stream that goes elsewhere could not be kept apart from it.
+// terminal returns the terminal for which the tool shall have one of its own, for
+// those of its streams that are one here. Its keys are left alone when another job
+// may want them: one in the foreground, or the pager to which the output goes.
 func (s streams) terminal() *terminal {
-	if s.tty != [3]bool{true, true, true} || s.background {
-		return nil
+	t := &terminal{}
+	for fd, tty := range s.tty {
+		if tty && (fd > 0 || s.tty[1] && !s.background) {
+			t.streams |= 1 << fd
+		}
 	}
-	return &terminal{fd: 0}
+	for fd := range s.tty {
+		if t.streams.Has(fd) {
+			t.fd = fd
+			return t
+		}
+	}
+	return nil
 }
 
 // handOver sends our three streams along with the frame that says so, and
@@ -71,20 +81,25 @@ func (s streams) handOver(conn net.Conn) error {
 	return errors.Join(os.Stdin.Close(), os.Stdout.Close())
 }
 
-// terminal is the caller's, whose keys go to a terminal of the tool. Its methods
-// do nothing when there is none.
+// terminal is the caller's, which stands for one of the tool. Its methods do
+// nothing when there is none.
 type terminal struct {
-	fd    int
+	streams execproto.TTY // of the tool's that its own terminal shall be
+	fd      int           // one of them
+
 	mu    sync.Mutex
 	raw   bool
 	saved unix.Termios // the modes before raw
 }
 
+// keys reports whether the tool gets the keys, as they are typed.
+func (t *terminal) keys() bool { return t != nil && t.streams.Has(0) }
+
 // makeRaw makes the terminal pass on everything as it is, if it is ours now. A
 // terminal that is raw already, because we were stopped in the middle, has no
 // modes worth saving.
 func (t *terminal) makeRaw() {
-	if t == nil || !foreground(t.fd) {
+	if !t.keys() || !foreground(t.fd) {
 		return
 	}
 	t.mu.Lock()
@@ -155,7 +170,7 @@ func (t *terminal) appendTo(form []byte) []byte {
 		return form
 	}
 	rows, cols := t.size()
-	form = appendPair(form, execproto.KeyTTY, "1")
+	form = appendPair(form, execproto.KeyTTY, t.streams.String())
 	form = appendPair(form, execproto.KeyRows, strconv.Itoa(int(rows)))
 	return appendPair(form, execproto.KeyCols, strconv.Itoa(int(cols)))
 }

@@ -154,13 +154,21 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// TestTerminalOnlyWhole: with one of the streams elsewhere there is no terminal,
-// and the caller's is left alone.
-func TestTerminalOnlyWhole(t *testing.T) {
+// TestTerminalInPart: a stream that goes elsewhere is no terminal of the tool's
+// either. Without its input or output the keys are left alone.
+func TestTerminalInPart(t *testing.T) {
 	p := newRealProxy(t, "tcp")
-	for fd := range 3 {
+	for fd, want := range []struct {
+		raw                bool
+		out, errs, display string
+	}{
+		{raw: false, display: "out 12\r\nerr 12\r\n33 99\r\n"},
+		{raw: false, out: "out 2\n", display: "err 2\r\n33 99\r\n"},
+		{raw: true, errs: "err 01\n", display: "out 01\r\n33 99\r\n"},
+	} {
 		s := newScreen(t)
-		cmd, out, errs := p.tool(t, `test -t 0 || test -t 1 || test -t 2; echo $?; echo e >&2`)
+		before := s.modes()
+		cmd, out, errs := p.tool(t, `t=; for i in 0 1 2; do test -t $i && t=$t$i; done; echo "out $t"; echo "err $t" >&2; stty size < /dev/tty > /dev/tty; read x; exit 3`)
 		s.on(cmd, true)
 		switch fd {
 		case 0:
@@ -170,12 +178,15 @@ func TestTerminalOnlyWhole(t *testing.T) {
 		case 2:
 			cmd.Stderr = errs
 		}
-		if c := code(t, cmd); c != 0 {
-			t.Errorf("exit %d", c)
+		s.start(cmd)
+		s.await(want.display)
+		s.wantRaw(want.raw)
+		s.typeIn("x\r")
+		if c := wait(t, cmd); c != 3 || out.String() != want.out || errs.String() != want.errs {
+			t.Errorf("%d: exit %d, stdout %q, stderr %q", fd, c, out, errs)
 		}
-		s.wantRaw(false)
-		if fd == 1 && out.String() != "1\n" || fd == 2 && errs.String() != "e\n" {
-			t.Errorf("%d: stdout %q, stderr %q", fd, out, errs)
+		if after := s.modes(); after != before {
+			t.Errorf("%d: modes changed: %+v, %+v", fd, after, before)
 		}
 	}
 }
@@ -250,7 +261,7 @@ func TestTerminalRestored(t *testing.T) {
 func TestTerminalPanic(t *testing.T) {
 	s := newScreen(t)
 	before := s.modes()
-	term := &terminal{fd: int(s.slave.Fd())}
+	term := &terminal{streams: execproto.TTYAll, fd: int(s.slave.Fd())}
 	term.makeRaw()
 	s.wantRaw(true)
 	func() {
