@@ -20,7 +20,7 @@ const (
 	// ended while somebody still has it open; internal/execserver has the same.
 	quiet = 500 * time.Millisecond
 	// endLimit is how long a call that was ended may go on bringing output once
-	// its tool has.
+	// its tool has ended: the session may be waiting for it.
 	endLimit = time.Second
 
 	// A tool that fills its pipe gets a larger one, and its output is read in
