@@ -13,15 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/stdpipe"
 )
 
 const (
-	// quiet is how long a tool's output may bring nothing after the tool has
-	// ended while somebody, a server in the background for instance, still has
-	// it open. Then the call is over. What the tool itself wrote is complete by
-	// then, and those who were left to finish, as in > >(tee log), have had
-	// more than a busy machine needs.
-	quiet = 500 * time.Millisecond
 	// endLimit is how long a call that was ended may go on bringing output, or
 	// waiting for a client that does not take it, once its processes are gone.
 	endLimit = time.Second
@@ -373,7 +368,7 @@ func (c *call) awaitEnd(t *tool, exited <-chan struct{}, drained <-chan struct{}
 	select {
 	case <-exited:
 		c.exited.Store(true)
-		t.hurry(quiet)
+		t.hurry(stdpipe.Quiet)
 		select {
 		case <-drained:
 		case <-c.enough:

@@ -83,13 +83,9 @@ func (o *output) drain(over func(), discard bool) {
 // step reads and sends once, and reports whether there may be more.
 func (o *output) step(conn syscall.RawConn) bool {
 	if o.c.exited.Load() {
-		_ = o.f.SetReadDeadline(time.Now().Add(quiet))
+		_ = o.f.SetReadDeadline(time.Now().Add(stdpipe.Quiet))
 	}
-	err := conn.Read(func(fd uintptr) bool { return o.try(int(fd)) != readNone })
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// On a busy machine the time may be over before we have looked.
-		err = conn.Control(func(fd uintptr) { o.try(int(fd)) })
-	}
+	err := stdpipe.Await(conn, func(fd int) bool { return o.try(fd) != readNone })
 	if err != nil || o.last == readNone || o.last == readEnded {
 		return false
 	}

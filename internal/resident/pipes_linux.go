@@ -16,18 +16,14 @@ import (
 )
 
 const (
-	// quiet is how long a tool's output may bring nothing after the tool has
-	// ended while somebody still has it open; internal/execserver has the same.
-	quiet = 500 * time.Millisecond
 	// endLimit is how long a call that was ended may go on bringing output once
 	// its tool has ended: the session may be waiting for it.
 	endLimit = time.Second
 
 	// A tool that fills its pipe gets a larger one, and its output is read in
 	// larger pieces: fewer and longer copies make up most of the speed.
-	pieceSize     = execproto.MaxPayload
-	largeSize     = execproto.MaxOutput
-	largePipeSize = 1 << 20
+	pieceSize = execproto.MaxPayload
+	largeSize = execproto.MaxOutput
 	// maxLarge bounds the memory that clients hold who do not read.
 	maxLarge = 16
 )
@@ -39,6 +35,7 @@ type pipes struct {
 	in      *os.File // the tool's input is written here; nil: it has none
 	outs    []*pipeOutput
 	exited  atomic.Bool // the tool is
+	dropped atomic.Bool // nothing more shall be passed on
 	drained chan struct{}
 }
 
@@ -116,7 +113,7 @@ func (p *pipes) begin(c *call) {
 func (p *pipes) carry(c *call, over <-chan struct{}) (end *outcome, lost bool) {
 	end = c.awaitEnd()
 	p.exited.Store(true)
-	p.hurry(quiet)
+	p.hurry(stdpipe.Quiet)
 	if end.err == nil {
 		select {
 		case <-p.drained:
@@ -129,8 +126,9 @@ func (p *pipes) carry(c *call, over <-chan struct{}) (end *outcome, lost bool) {
 	if p.in != nil {
 		_ = p.in.Close()
 	}
+	lost = p.dropped.Load()
 	for _, o := range p.outs {
-		lost = lost || o.lost.Load()
+		lost = lost || o.lost
 	}
 	return end, lost
 }
@@ -144,10 +142,7 @@ func (p *pipes) hurry(after time.Duration) {
 
 // drop passes nothing more on.
 func (p *pipes) drop() {
-	for _, o := range p.outs {
-		o.lost.Store(true)
-		o.dropped.Store(true)
-	}
+	p.dropped.Store(true)
 	p.hurry(0)
 }
 
@@ -179,12 +174,11 @@ func (p *pipes) feed(c *call) {
 
 // pipeOutput is one of a tool's outputs.
 type pipeOutput struct {
-	call    *call
-	pipes   *pipes
-	f       *os.File
-	dst     io.Writer
-	lost    atomic.Bool // some could not be passed on
-	dropped atomic.Bool // nothing more shall be
+	call  *call
+	pipes *pipes
+	f     *os.File
+	dst   io.Writer
+	lost  bool // some could not be passed on; final when it is drained
 
 	buf   *[]byte // what was read; nil: nothing
 	n     int
@@ -204,7 +198,7 @@ func (o *pipeOutput) drain(over func()) {
 		}
 	}
 	over()
-	if err == nil && o.none && !o.dropped.Load() {
+	if err == nil && o.none && !o.pipes.dropped.Load() {
 		_ = o.f.SetReadDeadline(time.Time{})
 		for o.read(conn) {
 			o.release()
@@ -214,30 +208,26 @@ func (o *pipeOutput) drain(over func()) {
 
 // step passes on one piece, and reports whether there may be more.
 func (o *pipeOutput) step(conn syscall.RawConn) bool {
-	if o.pipes.exited.Load() && !o.dropped.Load() {
-		_ = o.f.SetReadDeadline(time.Now().Add(quiet))
+	if o.pipes.exited.Load() && !o.pipes.dropped.Load() {
+		_ = o.f.SetReadDeadline(time.Now().Add(stdpipe.Quiet))
 	}
 	if !o.read(conn) {
 		return false
 	}
-	if o.dst != nil && !o.lost.Load() {
+	if o.dst != nil && !o.lost && !o.pipes.dropped.Load() {
 		if _, err := o.dst.Write((*o.buf)[:o.n]); err != nil {
-			o.lost.Store(true)
+			o.lost = true
 			o.call.fail(outputError(err))
 		}
 	}
 	o.release()
-	return !o.dropped.Load()
+	return !o.pipes.dropped.Load()
 }
 
 // read waits for a piece, and reports whether there was one.
 func (o *pipeOutput) read(conn syscall.RawConn) bool {
 	o.none = true
-	err := conn.Read(func(fd uintptr) bool { return o.try(int(fd)) })
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// On a busy machine the time may be over before we have looked.
-		err = conn.Control(func(fd uintptr) { o.try(int(fd)) })
-	}
+	err := stdpipe.Await(conn, o.try)
 	return err == nil && o.buf != nil
 }
 
@@ -253,7 +243,7 @@ func (o *pipeOutput) try(fd int) bool {
 	}
 	if n == pieceSize && !o.large {
 		o.large = true
-		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, largePipeSize) // a matter of speed only
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, largeSize) // a matter of speed only
 	}
 	o.buf, o.n = buf, n
 	return true

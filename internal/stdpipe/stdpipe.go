@@ -7,6 +7,8 @@ package stdpipe
 import (
 	"errors"
 	"os"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +29,23 @@ func open(our, their int) (ours *os.File, tool int, err error) {
 		return nil, -1, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(p[0]), unix.Close(p[1]))
 	}
 	return os.NewFile(uintptr(p[our]), "|"), p[their], nil
+}
+
+// Quiet is how long a tool's output may bring nothing after the tool has ended
+// while somebody, a server in the background for instance, still has it open.
+// What the tool itself wrote is complete by then, and those who were left to
+// finish, as in > >(tee log), have had more than a busy machine needs.
+const Quiet = 500 * time.Millisecond
+
+// Await calls look whenever there may be something to read, until it reports that
+// it is done or the file's read deadline is over. Then it looks once more: on a
+// busy machine nobody may have looked before.
+func Await(conn syscall.RawConn, look func(fd int) (done bool)) error {
+	err := conn.Read(func(fd uintptr) bool { return look(int(fd)) })
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = conn.Control(func(fd uintptr) { look(int(fd)) })
+	}
+	return err
 }
 
 // Read is read(2), begun again when a signal interrupted it.
