@@ -11,6 +11,7 @@ const (
 	PathExec   = "/exec"
 	PathSignal = "/signal"
 	PathNotify = "/notify"
+	PathTools  = "/tools"
 )
 
 // Header and trailer names.
@@ -42,6 +43,8 @@ const (
 	KeySignal = "signal"
 
 	// Of version 3 only.
+	KeyKind = "kind" // toolchain that shall run the tool, whatever its name
+	KeyPath = "path" // the tool as it was called, if by a path
 	KeyEnv  = "env"  // NAME=value, repeated
 	KeyTTY  = "tty"  // streams of the tool that shall be a terminal (ParseTTY)
 	KeyRows = "rows" // of that terminal
@@ -69,7 +72,8 @@ const (
 // there, the variables of the call count as arguments do.
 const (
 	MaxToolLen     = 64
-	MaxCwdLen      = 4096
+	MaxNameLen     = 255  // NAME_MAX, for a program that is not on the list of tools
+	MaxPathLen     = 4096 // PATH_MAX, for cwd and path
 	MaxArgLen      = 128<<10 - 1
 	MaxArgs        = 128 << 10
 	MaxArgsTotal   = 2 << 20
@@ -77,6 +81,14 @@ const (
 	MaxBodyNoAuth  = 64 << 10 // what a client without the token may make us read
 	MaxHeaderLines = 1024
 	MaxExecIDLen   = 64
+)
+
+// Programs of ours that stand beside the tools in an agent's container.
+const (
+	NameShim   = "aifo-shim"
+	NameRun    = "aifo-run"   // runs any program in a sidecar
+	NameTools  = "aifo-tools" // tells which tools there are
+	NameNotify = "say"        // runs a notification command on the host
 )
 
 // Places inside containers.

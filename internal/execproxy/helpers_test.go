@@ -109,7 +109,8 @@ func untilCancelled() (e *fakeExecutor, running chan Call, ended chan error) {
 func testConfig(e Executor) Config {
 	return Config{
 		Token: testToken, Executor: e, Candidates: testCandidates,
-		Sidecars: &fakeSidecars{has: []string{"rust"}},
+		Sidecars:   &fakeSidecars{has: []string{"rust"}},
+		Toolchains: []Toolchain{{Kind: "rust", Aliases: []string{"rs"}, Image: "rust:1", Tools: []string{"cargo", "make"}, Probe: []string{"cargo", "-V"}}},
 	}
 }
 

@@ -92,6 +92,14 @@ func TestOrderOfChecks(t *testing.T) {
 		{"no sidecar", post("/exec", "tool=make", auth, proto1), "python", 409, absentMake},
 		{"no sidecar, version 2", post("/exec", "tool=make", auth, proto2), "python", 409, absentMake},
 		{"no sidecar, version 3", post("/exec", "tool=make", upgrade...), "python", 409, "this session has no toolchain with make; start it with --toolchain c-cpp, or rust, or node\n"},
+		{"no such toolchain", post("/exec", "tool=app&kind=c-cpp", upgrade...), "", 409, "this session has no toolchain \"c-cpp\"; it has rust\n"},
+		{"toolchain in version 2", post("/exec", "tool=app&kind=rust", auth, proto2), "", 403, "forbidden\n"},
+		{"path without a slash", post("/exec", "tool=cargo&path=cargo", upgrade...), "", 400, "bad request\n"},
+		{"path with a NUL", post("/exec", "tool=cargo&path=/a%00", upgrade...), "", 400, "bad request\n"},
+		{"path too long", post("/exec", "tool=cargo&path=/"+long(4096), upgrade...), "", 400, "bad request\n"},
+		{"tool by path, on no list", post("/exec", "tool=bash&path=/bin/bash", upgrade...), "", 403, "forbidden\n"},
+		{"long name by path, on no list", post("/exec", "tool="+long(255)+"&path=/x/y", upgrade...), "", 403, "forbidden\n"},
+		{"name that no file has", post("/exec", "kind=rust&tool="+long(256), upgrade...), "", 400, "bad request\n"},
 		// 9: exec id
 		{"bad exec id", post("/exec", "tool=cargo", auth, proto1, "X-Aifo-Exec-Id: a/b"), "", 400, "bad request\n"},
 		{"bad exec id, no sidecar", post("/exec", "tool=make", auth, proto1, "X-Aifo-Exec-Id: a/b"), "python", 409, absentMake},
@@ -108,6 +116,12 @@ func TestOrderOfChecks(t *testing.T) {
 		{"notify in version 1", post("/notify", "", auth, proto1), "", 426, "unsupported notify protocol; expected 2\n"},
 		{"notify without command", post("/notify", "", auth, proto2), "", 400, "bad request\n"},
 		{"notify", post("/notify", "cmd=say", auth, proto2), "", 403, "notifications are not configured\n"},
+		// /tools
+		{"tools without token", post("/tools", ""), "", 401, "unauthorized\n"},
+		{"tools without version", post("/tools", "", auth), "", 426, "Unsupported shim protocol; expected 1 or 2\n"},
+		{"tools in version 1", post("/tools", "", auth, proto1), "", 400, "bad request\n"},
+		{"tools with an unknown word", post("/tools", "arg=--yaml", auth, proto2), "", 400, "bad request\n"},
+		{"tools with two words", post("/tools", "arg=--json&arg=--json", auth, proto2), "", 400, "bad request\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -111,6 +111,9 @@ type Config struct {
 	// preference, or none for a tool that is not on any list.
 	Candidates func(tool string) []string
 
+	// Toolchains are those of the session, for /tools and for calls that name one.
+	Toolchains []Toolchain
+
 	// Notify runs a notification command; nil refuses them all.
 	Notify NotifyFunc
 
@@ -202,6 +205,8 @@ func (p *Proxy) endpoint(r *http.Request) (handler, *refusal) {
 		h = p.signal
 	case execproto.PathNotify:
 		h = p.notify
+	case execproto.PathTools:
+		h = p.tools
 	default:
 		return nil, refuseNotFound
 	}
@@ -214,7 +219,7 @@ func (p *Proxy) endpoint(r *http.Request) (handler, *refusal) {
 // exec answers /exec: the checks in the order of docs/protocol.md, "Order of
 // checks", then the call in the version that the client speaks.
 func (p *Proxy) exec(w http.ResponseWriter, r *http.Request, req *request) *refusal {
-	if req.tool != "" && len(p.cfg.Candidates(strings.ToLower(req.tool))) == 0 {
+	if req.tool != "" && req.kind == "" && len(p.cfg.Candidates(strings.ToLower(req.tool))) == 0 {
 		return refuseTool
 	}
 	if ref := req.checkAccess(); ref != nil {
@@ -226,8 +231,8 @@ func (p *Proxy) exec(w http.ResponseWriter, r *http.Request, req *request) *refu
 	if req.proto == protoFrames && !wantsUpgrade(r.Header) {
 		return refuseNoUpgrade
 	}
-	kind, ref := p.route(r.Context(), req.tool)
-	if ref != nil && ref.status == http.StatusConflict && req.proto == protoFrames {
+	kind, ref := p.kindFor(r.Context(), req)
+	if ref != nil && ref.status == http.StatusConflict && req.proto == protoFrames && req.kind == "" {
 		// Version 3 has no text to keep, so it names what would help.
 		return refuseKinds(req.tool, p.cfg.Candidates(req.tool))
 	}
@@ -246,7 +251,7 @@ func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind
 		return ref
 	}
 	defer p.calls.remove(c)
-	call := Call{ID: c.id, Kind: kind, Argv: append([]string{req.tool}, req.args...), Cwd: req.cwd}
+	call := Call{ID: c.id, Kind: kind, Argv: append([]string{req.program()}, req.args...), Cwd: req.cwd}
 	if req.proto == protoFrames {
 		files, ref := p.takesFiles(ctx, w, r, req, c)
 		if ref != nil {

@@ -70,6 +70,15 @@ func refuseKinds(tool string, kinds []string) *refusal {
 		tool, strings.Join(kinds, ", or ")))
 }
 
+// refuseKind is the reply to a call for a toolchain that the session lacks.
+func refuseKind(kind string, session []Toolchain) *refusal {
+	var names []string
+	for _, t := range session {
+		names = append(names, t.Kind)
+	}
+	return refused(http.StatusConflict, fmt.Sprintf("this session has no toolchain %q; it has %s", kind, strings.Join(names, ", ")))
+}
+
 func (f *refusal) write(w http.ResponseWriter) {
 	if f.status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", execproto.Upgrade) // RFC 9110, 15.5.22

@@ -42,6 +42,7 @@ type request struct {
 	execID     string
 
 	tool, cwd, cmd string
+	kind, path     string // version 3: the toolchain, and the tool as it was called, if by a path
 	args           []string
 	env            []string // without what may not pass
 	argBytes       int      // of args and env
@@ -129,7 +130,7 @@ func (req *request) decode(query, body string) bool {
 	if fits {
 		eachPair(body, set)
 	}
-	if !fits || len(req.tool) > execproto.MaxToolLen || len(req.cmd) > maxCmdLen {
+	if !fits || len(req.tool) > req.maxTool() || len(req.cmd) > maxCmdLen {
 		return false
 	}
 	req.decodeSignal(body)
@@ -170,10 +171,38 @@ func (req *request) set(key, value string) bool {
 	case execproto.KeyArg:
 		req.args = append(req.args, strings.Clone(value)) // or a call would keep its whole body in memory
 		return req.count(value)
+	case execproto.KeyKind:
+		if req.proto == protoFrames {
+			req.kind = strings.ToLower(value)
+		}
+	case execproto.KeyPath:
+		return req.proto != protoFrames || req.setPath(value)
 	case execproto.KeyEnv:
 		return req.proto != protoFrames || req.setEnv(value)
 	}
 	return true
+}
+
+// maxTool is how long the tool's name may be.
+func (req *request) maxTool() int {
+	if req.kind != "" || req.path != "" {
+		return execproto.MaxNameLen
+	}
+	return execproto.MaxToolLen
+}
+
+// setPath takes the path by which the tool was called.
+func (req *request) setPath(value string) bool {
+	req.path = strings.Clone(value)
+	return strings.Contains(value, "/") && !strings.Contains(value, "\x00") && len(value) <= execproto.MaxPathLen
+}
+
+// program is what the sidecar is asked to run.
+func (req *request) program() string {
+	if req.path != "" {
+		return req.path
+	}
+	return req.tool
 }
 
 // setEnv takes a variable. That one may not pass is no error: a client need not
@@ -229,7 +258,7 @@ func cleanCwd(p string) (string, bool) {
 	if p == "." {
 		return execproto.Workspace, true
 	}
-	if len(p) > execproto.MaxCwdLen || !strings.HasPrefix(p, "/") || strings.Contains(p, "\x00") {
+	if len(p) > execproto.MaxPathLen || !strings.HasPrefix(p, "/") || strings.Contains(p, "\x00") {
 		return "", false
 	}
 	for part := range strings.SplitSeq(p, "/") {

@@ -3,8 +3,22 @@ package execproxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
+
+// kindFor returns the kind that the request names, or the one that its tool has.
+func (p *Proxy) kindFor(ctx context.Context, req *request) (string, *refusal) {
+	if req.kind == "" {
+		return p.route(ctx, req.tool)
+	}
+	for _, t := range p.cfg.Toolchains {
+		if t.Kind == req.kind || slices.Contains(t.Aliases, req.kind) {
+			return t.Kind, nil
+		}
+	}
+	return "", refuseKind(req.kind, p.cfg.Toolchains)
+}
 
 // route chooses the kind that runs tool (docs/protocol.md, "Routing").
 func (p *Proxy) route(ctx context.Context, tool string) (string, *refusal) {

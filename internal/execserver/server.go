@@ -14,7 +14,7 @@ import (
 
 // maxStart is the length of the longest Start that a call may have: what the
 // proxy lets an argument list and variables have, a NUL for each, and the rest.
-const maxStart = execproto.MaxArgsTotal + execproto.MaxArgs + execproto.MaxCwdLen + 64<<10
+const maxStart = execproto.MaxArgsTotal + execproto.MaxArgs + execproto.MaxPathLen + 64<<10
 
 const (
 	// lostGrace is the grace period of calls that are ended because the link

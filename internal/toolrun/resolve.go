@@ -44,13 +44,21 @@ func Resolve(argv []string, cwd string, l Lookups) (Command, error) {
 // have python3 without python.
 var fallback = map[string]string{"python": "python3", "pip": "pip3"}
 
-// file resolves a call by path. A relative one counts from cwd.
+// file resolves a call by path. A relative one counts from cwd. A program in a
+// bin directory outside the workspace may have another place here than where the
+// caller knows it, as /usr/local/go/bin/go in one image is /usr/bin/go in another.
 func (l Lookups) file(argv []string, cwd string) (Command, error) {
 	path := argv[0]
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(cwd, path)
 	}
-	return Command{Path: path, Argv: argv}, l.Executable(path)
+	err := l.Executable(path)
+	if errors.Is(err, fs.ErrNotExist) && !inWorkspace(path) && filepath.Base(filepath.Dir(path)) == "bin" {
+		if cmd, err := Resolve(withTool(argv, filepath.Base(path)), cwd, l); err == nil {
+			return cmd, nil
+		}
+	}
+	return Command{Path: path, Argv: argv}, err
 }
 
 func (l Lookups) inPath(argv []string) (Command, error) {

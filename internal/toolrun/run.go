@@ -3,7 +3,7 @@
 // Package toolrun is the part of aifo-shim that works inside a sidecar: it
 // starts a tool ("run") once the container is ready ("ready"), finds and
 // signals the processes of a call ("signal", "end") and tells which tools
-// there are ("which"). A call is known by the environment variable
+// there are ("which", "tools"). A call is known by the environment variable
 // AIFO_EXEC_ID, which its processes inherit; one that clears its environment is
 // found through its process group only.
 //
@@ -146,11 +146,18 @@ func ownSession() {
 	_, _ = unix.Setsid()
 }
 
+// environ returns env for a command. A virtual environment that the caller has
+// activated is one for the tool's children as well.
 func environ(env []string, cmd Command, dirs []string) []string {
 	path := strings.Join(dirs, ":")
-	if cmd.Venv != "" {
-		path = cmd.Venv + "/bin:" + path
-		env = setenv(env, "VIRTUAL_ENV", cmd.Venv)
+	venv := cmd.Venv
+	if venv != "" {
+		env = setenv(env, "VIRTUAL_ENV", venv)
+	} else {
+		venv = getenv(env, "VIRTUAL_ENV")
+	}
+	if venv != "" && inWorkspace(venv) {
+		path = venv + "/bin:" + path
 	}
 	return setenv(env, "PATH", path)
 }

@@ -49,6 +49,8 @@ func subcommand(argv []string) int {
 		return toolrun.Signal(args)
 	case "end":
 		return toolrun.End(args)
+	case "tools":
+		return toolrun.Tools(args, os.Stdout)
 	case "which":
 		return toolrun.Which(args, os.Stdout)
 	case "version":
@@ -59,6 +61,6 @@ func subcommand(argv []string) int {
 }
 
 func usage() int {
-	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|run|serve|signal|end|which|version; or a tool's name as a link to it")
+	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|run|serve|signal|end|tools|which|version; or a tool's name as a link to it")
 	return toolrun.ExitUsage
 }
