@@ -93,6 +93,9 @@ func (o *options) prepare() error {
 	if o.PathFirst != "" {
 		warn("PATH of login shells", writeProfile("/etc/profile.d/zz-aifo.sh", o.PathFirst))
 	}
+	for _, s := range o.StandIns {
+		warn("shims in "+s.Dir, s.link(o.PathFirst))
+	}
 	if err := o.environment(user); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,7 @@ type options struct {
 	Caches    []cache
 	Git       []setting
 	PathFirst string
+	StandIns  []standIn
 	Workdir   string
 	Stay      bool
 	Argv      []string
@@ -30,11 +32,17 @@ type options struct {
 // cache is a volume shared by users and sidecars, and where the user meets it.
 type cache struct{ Name, Path string }
 
+// standIn is a directory and the tools that the shim stands for in it.
+type standIn struct {
+	Dir   string
+	Names []string
+}
+
 // setting is one git setting.
 type setting struct{ Key, Value string }
 
 const synopsis = "usage: aifo-shim boot --user UID:GID [--name NAME] [--home DIR] [--cache NAME:PATH]... " +
-	"[--git KEY=VALUE]... [--path-first DIR] [--workdir DIR] (--stay | -- ARGV...)"
+	"[--git KEY=VALUE]... [--path-first DIR] [--stand-in DIR:NAME[,NAME]...]... [--workdir DIR] (--stay | -- ARGV...)"
 
 func parse(args []string) (*options, error) {
 	o := &options{}
@@ -46,6 +54,7 @@ func parse(args []string) (*options, error) {
 	flags.Func("cache", "", o.addCache)
 	flags.Func("git", "", o.addGit)
 	flags.StringVar(&o.PathFirst, "path-first", "", "")
+	flags.Func("stand-in", "", o.addStandIn)
 	flags.StringVar(&o.Workdir, "workdir", "/", "")
 	flags.BoolVar(&o.Stay, "stay", false, "")
 	o.UID = -1
@@ -94,6 +103,17 @@ func (o *options) addCache(s string) error {
 		return errors.New("must be NAME:PATH")
 	}
 	o.Caches = append(o.Caches, cache{name, filepath.Clean(path)})
+	return nil
+}
+
+func (o *options) addStandIn(s string) error {
+	dir, names, ok := strings.Cut(s, ":")
+	list := strings.Split(names, ",")
+	bad := slices.ContainsFunc(list, func(name string) bool { return name == "" || strings.ContainsAny(name, "/\n") })
+	if !ok || !filepath.IsAbs(dir) || bad {
+		return errors.New("must be DIR:NAME, with more names after commas")
+	}
+	o.StandIns = append(o.StandIns, standIn{filepath.Clean(dir), list})
 	return nil
 }
 

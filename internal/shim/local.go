@@ -18,16 +18,25 @@ var standardDirs = []string{"/usr/local/bin", "/usr/bin", "/bin"}
 // runLocal runs the tool of the same name that the image itself has, when no
 // toolchain is there to run it.
 func (c call) runLocal() int {
+	path := c.local()
+	if path == "" {
+		return c.fail(execproto.ExitRefused, "no toolchain proxy is configured; start the agent with aifo-coder --toolchain <kind>")
+	}
+	return c.execute(path)
+}
+
+// local returns the image's own program of the tool's name, or "".
+func (c call) local() string {
 	self, err := os.Stat("/proc/self/exe")
 	if err != nil {
 		self = nil
 	}
-	dirs := append(filepath.SplitList(os.Getenv("PATH")), standardDirs...)
-	path := findLocal(c.tool, dirs, self)
-	if path == "" {
-		return c.fail(execproto.ExitRefused, "no toolchain proxy is configured; start the agent with aifo-coder --toolchain <kind>")
-	}
-	err = syscall.Exec(path, append([]string{c.tool}, c.args...), os.Environ())
+	return findLocal(c.tool, append(filepath.SplitList(os.Getenv("PATH")), standardDirs...), self)
+}
+
+// execute becomes a program of the image, and returns only when it cannot.
+func (c call) execute(path string) int {
+	err := syscall.Exec(path, append([]string{c.tool}, c.args...), os.Environ())
 	if errors.Is(err, syscall.ENOEXEC) {
 		err = syscall.Exec("/bin/sh", append([]string{"sh", path}, c.args...), os.Environ())
 	}

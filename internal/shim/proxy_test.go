@@ -26,9 +26,14 @@ const (
 	envWorkspace = "AIFO_TEST_SHIM_WORKSPACE"
 	envPretend   = "AIFO_TEST_SHIM_PRETEND"
 	envNote      = "AIFO_TEST_SHIM_NOTE"
+	envFilename  = "AIFO_TEST_SHIM_FILENAME" // print execFilename
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envFilename) != "" {
+		_, _ = os.Stdout.WriteString(execFilename())
+		os.Exit(0)
+	}
 	if ws := os.Getenv(envWorkspace); ws != "" {
 		c := newCall(os.Args)
 		c.workspace = ws

@@ -71,9 +71,8 @@ func cause(err error) error {
 // request returns the whole HTTP request of the call.
 func (c call) request(e endpoint, cwd string) []byte {
 	path, proto, upgrade := e.path, "3", "Connection: Upgrade\r\nUpgrade: "+execproto.Upgrade+"\r\n"
-	if c.tool == notifyTool {
-		// A notification is answered by a plain reply.
-		path, proto, upgrade = execproto.PathNotify, "2", "Connection: close\r\n"
+	if other := c.plainPath(); other != "" {
+		path, proto, upgrade = other, "2", "Connection: close\r\n"
 	}
 	body := c.form(cwd)
 	head := "POST " + path + " HTTP/1.1\r\n" +
@@ -90,16 +89,27 @@ func (c call) request(e endpoint, cwd string) []byte {
 
 // offer returns the header that offers our files, if they can go along.
 func (c call) offer(e endpoint) string {
-	if e.network != "unix" || c.tool == notifyTool {
+	if e.network != "unix" || c.plainPath() != "" {
 		return ""
 	}
 	return execproto.HeaderFiles + ": " + execproto.FilesStdio + "\r\n"
 }
 
+// plainPath is the endpoint of a call that is answered by a plain reply, or "".
+func (c call) plainPath() string {
+	switch c.tool {
+	case execproto.NameNotify:
+		return execproto.PathNotify
+	case execproto.NameTools:
+		return execproto.PathTools
+	}
+	return ""
+}
+
 // form returns the body of the request.
 func (c call) form(cwd string) []byte {
 	key := execproto.KeyTool
-	if c.tool == notifyTool {
+	if c.tool == execproto.NameNotify {
 		key = "cmd"
 	}
 	body := appendPair(nil, key, c.tool)
@@ -107,8 +117,14 @@ func (c call) form(cwd string) []byte {
 	for _, a := range c.args {
 		body = appendPair(body, execproto.KeyArg, a)
 	}
-	if c.tool == notifyTool {
+	if c.plainPath() != "" {
 		return body
+	}
+	if c.kind != "" {
+		body = appendPair(body, execproto.KeyKind, c.kind)
+	}
+	if c.path != "" {
+		body = appendPair(body, execproto.KeyPath, c.path)
 	}
 	for _, v := range c.env() {
 		body = appendPair(body, execproto.KeyEnv, v)

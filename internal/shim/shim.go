@@ -14,19 +14,17 @@ package shim
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
-// notifyTool is the tool that the proxy runs on the host, not in a sidecar.
-const notifyTool = "say"
-
 // call is one use of the shim.
 type call struct {
 	tool      string
+	path      string // the tool as it was called, if by a path that the toolchain is to see
+	kind      string // the toolchain that was named; empty: the tool's
 	args      []string
 	url       string
 	token     string
@@ -39,6 +37,12 @@ type call struct {
 // Main runs the tool that argv[0] names and returns its exit code.
 func Main(argv []string) int {
 	c := newCall(argv)
+	switch c.tool {
+	case execproto.NameRun:
+		return c.runNamed()
+	case execproto.NameTools:
+		return c.listTools()
+	}
 	if c.url == "" || c.token == "" {
 		return c.runLocal()
 	}
@@ -46,8 +50,10 @@ func Main(argv []string) int {
 }
 
 func newCall(argv []string) call {
+	tool, path := called(argv[0], execFilename())
 	return call{
-		tool:      filepath.Base(argv[0]),
+		tool:      tool,
+		path:      path,
 		args:      argv[1:],
 		url:       strings.TrimSpace(os.Getenv(execproto.EnvURL)),
 		token:     strings.TrimSpace(os.Getenv(execproto.EnvToken)),
@@ -63,7 +69,16 @@ func (c call) run() int {
 	if err != nil {
 		return c.fail(execproto.ExitRefused, "the working directory cannot be found: %v", err)
 	}
-	if c.tool != notifyTool && !within(cwd, c.workspace) {
+	if c.tool == execproto.NameNotify {
+		return c.runIn(cwd)
+	}
+	own, err := c.whose(cwd)
+	switch {
+	case err != nil:
+		return c.fail(execproto.ExitRefused, "%v", err)
+	case own != "":
+		return c.execute(own)
+	case !within(cwd, c.workspace):
 		return c.fail(execproto.ExitRefused, "the working directory %s is outside %s, which is all that the toolchains can see", cwd, c.workspace)
 	}
 	return c.runIn(cwd)
