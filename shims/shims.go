@@ -18,24 +18,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
 // Binary is the name of the program in an installed directory.
-const Binary = "aifo-shim"
+const Binary = execproto.NameShim
 
-// Names are the tools that a shim exists for.
-var Names = []string{
-	"cargo", "rustc", "rust-analyzer",
-	"node", "npm", "npx", "yarn", "pnpm", "deno", "bun", "tsc", "ts-node",
-	"python", "python3", "pip", "pip3", "uv", "uvx",
-	"gcc", "g++", "cc", "c++", "clang", "clang++", "make", "cmake", "ninja", "pkg-config",
-	"clangd", "gdb", "hadolint",
-	"go", "gofmt", "gopls",
-	"say",
-}
-
-// IsShim reports whether a shim exists for the tool name.
-func IsShim(name string) bool { return slices.Contains(Names, name) }
+// ours are the links beside those of the tools.
+var ours = []string{execproto.NameRun, execproto.NameTools, execproto.NameNotify}
 
 // The binaries are built before this package (see the Makefile) and are not
 // part of the repository, so all that is sure to be here is a placeholder.
@@ -44,44 +35,52 @@ func IsShim(name string) bool { return slices.Contains(Names, name) }
 var embedded embed.FS
 
 // Path returns the directory that Install makes for containers of the given
-// architecture ("amd64", "arm64"). It touches nothing.
-func Path(cacheDir, arch string) (string, error) {
-	binary, err := load(embedded, arch)
+// architecture ("amd64", "arm64") with the tools of those names. It touches nothing.
+func Path(cacheDir, arch string, tools []string) (string, error) {
+	c, err := load(embedded, arch, tools)
 	if err != nil {
 		return "", err
 	}
-	return path(cacheDir, binary), nil
+	return c.path(cacheDir), nil
 }
 
 // Install makes sure that the directory named by Path is there and complete,
 // and returns it. Any number of processes may do so at once. A directory that
 // others than the user could have changed is refused, since what is in it runs
 // in every container.
-func Install(cacheDir, arch string) (string, error) {
-	binary, err := load(embedded, arch)
+func Install(cacheDir, arch string, tools []string) (string, error) {
+	c, err := load(embedded, arch, tools)
 	if err != nil {
 		return "", err
 	}
-	return install(cacheDir, binary)
+	return c.install(cacheDir)
 }
 
-func load(fsys fs.FS, arch string) ([]byte, error) {
+// content is what a directory holds.
+type content struct {
+	binary []byte
+	names  []string // of the links, sorted, each once
+}
+
+func load(fsys fs.FS, arch string, tools []string) (content, error) {
 	binary, err := fs.ReadFile(fsys, "bin/aifo-shim-linux-"+arch)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-		return nil, fmt.Errorf(`this build of aifo-coder has no shim for linux/%s; build it with "make build"`, arch)
+		return content{}, fmt.Errorf(`this build of aifo-coder has no shim for linux/%s; build it with "make build"`, arch)
 	}
-	return binary, err
+	names := slices.Concat(ours, tools)
+	slices.Sort(names)
+	return content{binary, slices.Compact(names)}, err
 }
 
-func path(cacheDir string, binary []byte) string {
+func (c content) path(cacheDir string) string {
 	h := sha256.New()
-	h.Write(binary)
-	h.Write([]byte(strings.Join(Names, "\n")))
+	h.Write(c.binary)
+	h.Write([]byte(strings.Join(c.names, "\n")))
 	return filepath.Join(cacheDir, "shims", hex.EncodeToString(h.Sum(nil))[:16])
 }
 
-func install(cacheDir string, binary []byte) (string, error) {
-	dir := path(cacheDir, binary)
+func (c content) install(cacheDir string) (string, error) {
+	dir := c.path(cacheDir)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", fmt.Errorf("install shims: %w", err)
 	}
@@ -89,14 +88,14 @@ func install(cacheDir string, binary []byte) (string, error) {
 		return "", err
 	}
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err := create(dir, binary); err != nil {
+		if err := c.create(dir); err != nil {
 			return "", fmt.Errorf("install shims: %w", err)
 		}
 	}
 	if err := private(dir); err != nil {
 		return "", err
 	}
-	if err := complete(dir, binary); err != nil {
+	if err := c.complete(dir); err != nil {
 		return "", fmt.Errorf("install shims: %w", err)
 	}
 	return dir, nil
@@ -104,7 +103,7 @@ func install(cacheDir string, binary []byte) (string, error) {
 
 // create makes the directory under another name first, so that nobody sees it
 // half full. It is no error when another process was faster.
-func create(dir string, binary []byte) error {
+func (c content) create(dir string) error {
 	temp, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
 	if err != nil {
 		return err
@@ -113,7 +112,7 @@ func create(dir string, binary []byte) error {
 	if err := os.Chmod(temp, 0o755); err != nil { // containers run as other users
 		return err
 	}
-	if err := complete(temp, binary); err != nil {
+	if err := c.complete(temp); err != nil {
 		return err
 	}
 	err = os.Rename(temp, dir)
@@ -125,14 +124,14 @@ func create(dir string, binary []byte) error {
 
 // complete puts into dir what is missing or wrong. Each file is renamed into
 // place, so it may be done by several processes, and under a running container.
-func complete(dir string, binary []byte) error {
+func (c content) complete(dir string) error {
 	bin := filepath.Join(dir, Binary)
-	if info, err := os.Lstat(bin); err != nil || !intact(info, len(binary)) {
-		if err := replace(bin, func(temp string) error { return write(temp, binary) }); err != nil {
+	if info, err := os.Lstat(bin); err != nil || !intact(info, len(c.binary)) {
+		if err := replace(bin, func(temp string) error { return write(temp, c.binary) }); err != nil {
 			return err
 		}
 	}
-	for _, name := range Names {
+	for _, name := range c.names {
 		link := filepath.Join(dir, name)
 		if target, err := os.Readlink(link); err == nil && target == Binary {
 			continue

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,37 +14,33 @@ import (
 
 var binary = bytes.Repeat([]byte("shim"), 1000)
 
-func TestNames(t *testing.T) {
-	if len(Names) != 35 || len(slices.Compact(slices.Sorted(slices.Values(Names)))) != 35 {
-		t.Errorf("%d names", len(Names))
-	}
-	for name, want := range map[string]bool{"cargo": true, "g++": true, "say": true, "rust-analyzer": true, "aifo-shim": false, "": false, "bash": false, "Cargo": false} {
-		if IsShim(name) != want {
-			t.Errorf("%q: %v", name, !want)
-		}
-	}
+var tools = []string{"cargo", "g++", "cargo", "rust-analyzer"}
+
+// some is a directory's content with the links of tools and our own.
+func some(binary []byte) content {
+	return content{binary, []string{"aifo-run", "aifo-tools", "cargo", "g++", "rust-analyzer", "say"}}
 }
 
 func TestLoad(t *testing.T) {
 	fsys := fstest.MapFS{"bin/aifo-shim-linux-amd64": {Data: binary}}
-	if got, err := load(fsys, "amd64"); err != nil || !bytes.Equal(got, binary) {
-		t.Errorf("%d bytes, %v", len(got), err)
+	if got, err := load(fsys, "amd64", tools); err != nil || !reflect.DeepEqual(got, some(binary)) {
+		t.Errorf("%q, %v", got.names, err)
 	}
 	const want = `this build of aifo-coder has no shim for linux/arm64; build it with "make build"`
-	if _, err := load(fsys, "arm64"); err == nil || err.Error() != want {
+	if _, err := load(fsys, "arm64", tools); err == nil || err.Error() != want {
 		t.Errorf("%v", err)
 	}
-	if _, err := load(fsys, "../x"); err == nil {
+	if _, err := load(fsys, "../x", tools); err == nil {
 		t.Error("an architecture that is a path was taken")
 	}
-	if _, err := Path("/c", "none"); err == nil {
+	if _, err := Path("/c", "none", tools); err == nil {
 		t.Error("a path for an unknown architecture")
 	}
 }
 
 func TestPath(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
-	a, b := path(cache, binary), path(cache, binary[1:])
+	a, b := some(binary).path(cache), some(binary[1:]).path(cache)
 	if a == b || filepath.Dir(a) != filepath.Join(cache, "shims") || len(filepath.Base(a)) != 16 {
 		t.Errorf("%s, %s", a, b)
 	}
@@ -59,13 +55,13 @@ func verify(t *testing.T, dir string) {
 	if got, err := os.ReadFile(filepath.Join(dir, Binary)); err != nil || !bytes.Equal(got, binary) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	for _, name := range Names {
+	for _, name := range some(nil).names {
 		if target, err := os.Readlink(filepath.Join(dir, name)); target != Binary {
 			t.Errorf("%s leads to %q, %v", name, target, err)
 		}
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != len(Names)+1 {
+	if err != nil || len(entries) != len(some(nil).names)+1 {
 		t.Errorf("%d entries, %v", len(entries), err)
 	}
 	if others, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), ".new-*")); len(others) > 0 {
@@ -83,8 +79,8 @@ func skipWindows(t *testing.T) {
 func TestInstall(t *testing.T) {
 	skipWindows(t)
 	cache := filepath.Join(t.TempDir(), "a", "cache")
-	dir, err := install(cache, binary)
-	if err != nil || dir != path(cache, binary) {
+	dir, err := some(binary).install(cache)
+	if err != nil || dir != some(binary).path(cache) {
 		t.Fatalf("%s, %v", dir, err)
 	}
 	verify(t, dir)
@@ -94,7 +90,7 @@ func TestInstall(t *testing.T) {
 		}
 	}
 	before, _ := os.Stat(filepath.Join(dir, Binary))
-	if _, err := install(cache, binary); err != nil {
+	if _, err := some(binary).install(cache); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := os.Stat(filepath.Join(dir, Binary)); !os.SameFile(before, after) {
@@ -112,7 +108,7 @@ func TestRepair(t *testing.T) {
 		"file for a link": func(d string) error { return os.Rename(filepath.Join(d, Binary), filepath.Join(d, "cargo")) },
 	} {
 		cache := t.TempDir()
-		dir, err := install(cache, binary)
+		dir, err := some(binary).install(cache)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +116,7 @@ func TestRepair(t *testing.T) {
 		if err := damage(dir); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := install(cache, binary); err != nil {
+		if _, err := some(binary).install(cache); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		verify(t, dir)
@@ -136,13 +132,13 @@ func TestInstallAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if _, err := install(cache, binary); err != nil {
+			if _, err := some(binary).install(cache); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	verify(t, path(cache, binary))
+	verify(t, some(binary).path(cache))
 }
 
 func TestInstallRefuses(t *testing.T) {
@@ -157,7 +153,7 @@ func TestInstallRefuses(t *testing.T) {
 			continue
 		}
 		cache := t.TempDir()
-		dir, err := install(cache, binary)
+		dir, err := some(binary).install(cache)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +165,7 @@ func TestInstallRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := install(cache, binary); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := some(binary).install(cache); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
-	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
 func (a *app) cacheClearCmd() *cobra.Command {
@@ -24,8 +23,12 @@ func (a *app) cacheClearCmd() *cobra.Command {
 
 func (a *app) clearCaches(ctx context.Context) error {
 	c := a.docker()
+	kinds, err := a.flags.kinds(a.env)
+	if err != nil {
+		return &UsageError{Err: err}
+	}
 	if a.flags.dryRun {
-		for _, name := range toolchain.Volumes() {
+		for _, name := range kinds.Volumes() {
 			if _, err := fmt.Fprintln(a.streams.Out, dockerargs.Quote(append([]string{"docker"}, dockerargs.VolumeRemove(name)...))); err != nil {
 				return err
 			}
@@ -35,7 +38,7 @@ func (a *app) clearCaches(ctx context.Context) error {
 	if _, err := c.Info(ctx); err != nil {
 		return err
 	}
-	volumes, err := c.Volumes(ctx, toolchain.Volumes())
+	volumes, err := c.Volumes(ctx, kinds.Volumes())
 	if err != nil {
 		return err
 	}

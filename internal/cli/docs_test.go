@@ -123,7 +123,7 @@ var readers = []string{"internal/agent", "internal/cli", "internal/execproto", "
 func variables(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	for _, k := range toolchain.Kinds() {
+	for _, k := range (toolchain.Set{}).Kinds() {
 		kind := strings.ToUpper(strings.TrimPrefix(k.Name, "c-"))
 		names["AIFO_"+kind+"_TOOLCHAIN_VERSION"] = true
 		names["AIFO_"+kind+"_TOOLCHAIN_IMAGE"] = true

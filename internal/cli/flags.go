@@ -23,6 +23,7 @@ import (
 // flags are the global flags, as given.
 type flags struct {
 	toolchains toolchain.Flags
+	define     []string
 	noCache    bool
 	unixSocket bool
 	bootstrap  []string
@@ -46,6 +47,7 @@ func (f *flags) register(root *cobra.Command) {
 	fs.StringArrayVar(&f.toolchains.Toolchain, "toolchain", nil, "attach the toolchain `KIND[@VERSION][=IMAGE]`; repeatable")
 	fs.StringArrayVar(&f.toolchains.Spec, "toolchain-spec", nil, "attach the toolchain `KIND[@VERSION]`; repeatable")
 	fs.StringArrayVar(&f.toolchains.Image, "toolchain-image", nil, "use IMAGE for a toolchain: `KIND=IMAGE`; repeatable")
+	fs.StringArrayVar(&f.define, "toolchain-define", nil, "take the toolchains that `FILE` defines as well; repeatable")
 	fs.BoolVar(&f.noCache, "no-toolchain-cache", false, "do not use the cache volumes")
 	fs.BoolVar(&f.unixSocket, "toolchain-unix-socket", false, "reach the toolchains by a unix socket instead of TCP (Linux)")
 	fs.StringArrayVar(&f.bootstrap, "toolchain-bootstrap", nil, "complete a sidecar first: `typescript=global`")
@@ -59,16 +61,19 @@ func (f *flags) register(root *cobra.Command) {
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print no notices")
 	fs.BoolVar(&f.verbose, "verbose", false, "print what is done and why")
 	fs.StringVar(&f.color, "color", "", "colour messages: `auto|always|never`")
-	registerCompletions(root)
+	f.registerCompletions(root)
 }
 
-func registerCompletions(root *cobra.Command) {
+func (f *flags) registerCompletions(root *cobra.Command) {
 	fixed := func(values ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 	}
 	for name, complete := range map[string]cobra.CompletionFunc{
-		"toolchain":           fixed(toolchain.Names()...),
-		"toolchain-spec":      fixed(toolchain.Names()...),
+		"toolchain":      f.completeKinds,
+		"toolchain-spec": f.completeKinds,
+		"toolchain-define": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+		},
 		"toolchain-image":     cobra.NoFileCompletions,
 		"toolchain-bootstrap": fixed(bootstrapTypeScript),
 		"toolchain-timeout":   cobra.NoFileCompletions,
@@ -91,11 +96,16 @@ const bootstrapTypeScript = "typescript=global"
 // options parses the flags, together with the variables that stand for them,
 // into the plan's options. Every error is the user's to mend.
 func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
-	selections, err := toolchain.Select(f.toolchains)
+	kinds, err := f.kinds(env)
+	if err != nil {
+		return plan.Options{}, err
+	}
+	selections, err := kinds.Select(f.toolchains)
 	if err != nil {
 		return plan.Options{}, err
 	}
 	o := plan.Options{
+		Kinds:      kinds,
 		Toolchains: withEnv(selections, env),
 		NoCache:    f.noCache,
 		UnixSocket: f.unixSocket || env.Get("AIFO_TOOLEEXEC_USE_UNIX") == "1",

@@ -50,7 +50,7 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 	if err != nil {
 		return nil, &UsageError{Err: err}
 	}
-	chosen.Toolchains = completed(chosen.Toolchains, a.env)
+	chosen.Toolchains = completed(chosen, a.env)
 	var refs []string
 	for _, ag := range agent.All() {
 		chosen.Agent = &ag
@@ -78,11 +78,11 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 }
 
 // completed adds the kinds that were not selected, in their default form.
-func completed(chosen []toolchain.Selection, env hostfacts.Env) []toolchain.Selection {
+func completed(o plan.Options, env hostfacts.Env) []toolchain.Selection {
 	var list []toolchain.Selection
-	for _, k := range toolchain.Kinds() {
+	for _, k := range o.Kinds.Kinds() {
 		s := toolchain.Selection{Kind: k}
-		for _, c := range chosen {
+		for _, c := range o.Toolchains {
 			if c.Kind.Name == k.Name {
 				s = c
 			}

@@ -52,7 +52,7 @@ func TestToolchainCPP(t *testing.T) {
 
 func params(t *testing.T) testscript.Params {
 	t.Helper()
-	if _, err := shims.Path("/", "amd64"); err != nil {
+	if _, err := shims.Path("/", "amd64", nil); err != nil {
 		t.Fatalf("%v\nrun: make build", err)
 	}
 	return testscript.Params{

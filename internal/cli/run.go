@@ -39,6 +39,7 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 	if err != nil {
 		return err
 	}
+	a.warnDefinitions(f)
 	p := plan.Build(o, f, id)
 	a.explain(p, f)
 	if a.flags.dryRun {
@@ -66,7 +67,7 @@ func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error
 	if o.UnixSocket && f.Engine != nil && f.Engine.Desktop() {
 		return f, &UsageError{Err: errors.New("--toolchain-unix-socket needs an engine on this host's kernel; Docker Desktop runs in a virtual machine; leave it out to use TCP")}
 	}
-	f.ShimDir, err = shims.Path(f.CacheDir, arch)
+	f.ShimDir, err = shims.Path(f.CacheDir, arch, o.Kinds.Tools())
 	return f, err
 }
 

@@ -16,11 +16,11 @@ func (a *app) toolchainCmd() *cobra.Command {
 		Example: `  aifo-coder toolchain rust -- cargo --version
   aifo-coder toolchain node@20 -- npx --version`,
 		GroupID:           groupToolchains,
-		ValidArgsFunction: cobra.FixedCompletions(toolchain.Names(), cobra.ShellCompDirectiveNoFileComp),
+		ValidArgsFunction: a.flags.completeKinds,
 		Args:              toolchainArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.run(cmd.Context(), func(o *plan.Options) error {
-				s, err := toolchain.ParseOne(args[0])
+				s, err := o.Kinds.ParseOne(args[0])
 				if err != nil {
 					return err
 				}
@@ -49,7 +49,7 @@ func toolchainArgs(cmd *cobra.Command, args []string) error {
 func addDirect(o *plan.Options, s toolchain.Selection, command []string, a *app) error {
 	f := a.flags.toolchains
 	f.Toolchain = append([]string{s.Spec()}, f.Toolchain...)
-	selections, err := toolchain.Select(f)
+	selections, err := o.Kinds.Select(f)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ import (
 // Executor implements execproxy.Executor.
 type Executor struct {
 	Docker    docker.Client
-	User      string                   // "uid:gid" of the tools
+	User      func(kind string) string // "uid:gid" of the tools
 	Container func(kind string) string // the container of a kind's sidecar
 	Grace     time.Duration            // between INT, TERM and KILL when a call is ended
 }
@@ -40,7 +40,7 @@ var _ execproxy.Executor = (*Executor)(nil)
 
 // Run implements execproxy.Executor.
 func (e *Executor) Run(ctx context.Context, c execproxy.Call) (int, error) {
-	exec, env := plan.ToolExecEnv(e.Container(c.Kind), e.User, plan.Call{
+	exec, env := plan.ToolExecEnv(e.Container(c.Kind), e.User(c.Kind), plan.Call{
 		ID: c.ID, Kind: c.Kind, Cwd: c.Cwd, Argv: c.Argv, Stdin: c.Stdin != nil,
 	}, c.Env)
 	cmd := e.Docker.Cmd(exec.Argv())
@@ -164,7 +164,7 @@ func (e *Executor) helper(ctx context.Context, kind string, args ...string) erro
 
 func (e *Executor) helperArgv(kind string, args ...string) []string {
 	return dockerargs.Exec{
-		User: e.User, Container: e.Container(kind),
+		User: e.User(kind), Container: e.Container(kind),
 		Args: append([]string{execproto.ShimBinary}, args...),
 	}.Argv()
 }

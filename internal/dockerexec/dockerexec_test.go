@@ -19,7 +19,7 @@ import (
 )
 
 func executor() *dockerexec.Executor {
-	return &dockerexec.Executor{User: "1:2", Grace: time.Second, Container: func(kind string) string { return "tc-" + kind }}
+	return &dockerexec.Executor{User: func(string) string { return "1:2" }, Grace: time.Second, Container: func(kind string) string { return "tc-" + kind }}
 }
 
 // ask returns the vector of a call of "tool" in the rust sidecar.

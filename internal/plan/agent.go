@@ -31,7 +31,7 @@ func (b planner) agent(p *Proxy) dockerargs.Run {
 		Hostname:    name,
 		Network:     b.network().Name,
 		Labels:      b.labels(KindAgent),
-		CapAdd:      b.caps(agentCaps),
+		CapAdd:      b.caps(toolchain.Kind{}, agentCaps),
 		LogDriver:   "none", // what an agent prints may be secret, and is without end
 		PidsLimit:   pidsLimit,
 		Mounts:      b.agentMounts(p),
@@ -66,9 +66,47 @@ func AgentImage(a agent.Agent, o Options, env hostfacts.Env) string {
 
 // agentBoot returns the arguments of the boot program in the agent's container.
 func (b planner) agentBoot() []string {
-	args := append(b.boot(), "--path-first", execproto.ShimDir, "--workdir", b.workdir(), "--")
-	isTool := func(word string) bool { return toolchain.Candidates(word) != nil }
-	return append(args, b.o.Agent.Command(b.o.Args, isTool)...)
+	args := append(b.boot(toolchain.Kind{}), "--path-first", execproto.ShimDir)
+	for _, s := range b.standIns() {
+		args = append(args, "--stand-in", s)
+	}
+	args = append(args, "--workdir", b.workdir(), "--")
+	return append(args, b.o.Agent.Command(b.o.Args, b.isTool)...)
+}
+
+// isTool reports whether the first of an agent's words is a command of its own.
+func (b planner) isTool(word string) bool {
+	return word == execproto.NameRun || word == execproto.NameTools || b.o.Kinds.Candidates(word) != nil
+}
+
+// systemBin is where a distribution has compilers, make and other shared tools.
+const systemBin = "/usr/bin"
+
+// standIns returns, as the boot program takes them, the places of the session's
+// tools in their own images, each directory once.
+func (b planner) standIns() []string {
+	var dirs []string
+	names := map[string][]string{}
+	add := func(dir string, tools []string) {
+		if len(tools) > 0 && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+		for _, tool := range tools {
+			if !slices.Contains(names[dir], tool) {
+				names[dir] = append(names[dir], tool)
+			}
+		}
+	}
+	for _, s := range b.o.Toolchains {
+		for _, dir := range s.Kind.Places {
+			add(dir, s.Kind.Tools)
+		}
+		add(systemBin, s.Kind.Shared)
+	}
+	for i, dir := range dirs {
+		dirs[i] = dir + ":" + strings.Join(names[dir], ",")
+	}
+	return dirs
 }
 
 func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {

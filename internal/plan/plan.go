@@ -30,6 +30,7 @@ type Options struct {
 	Agent *agent.Agent
 	Args  []string
 
+	Kinds            toolchain.Set // all that there are
 	Toolchains       []toolchain.Selection
 	NoCache          bool
 	UnixSocket       bool
@@ -95,6 +96,8 @@ type Plan struct {
 	ToolTimeout time.Duration
 	ToolGrace   time.Duration // never 0
 
+	Kinds toolchain.Set
+
 	// Secrets are the values of the agent's variables that its vector has by
 	// name only; the docker command gets them in its environment.
 	Secrets map[string]string
@@ -118,6 +121,7 @@ type Proxy struct {
 type Sidecar struct {
 	Kind  string
 	Image string
+	User  string // uid:gid of the tools
 	// SocketDir is the host directory of the unix socket to its exec server, or
 	// empty. Each has its own, so that no container sees another's socket.
 	SocketDir string
@@ -148,7 +152,10 @@ func (m MissingImage) Hint() string {
 // Build returns the plan of session id for the options on the host of the facts.
 func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
-	p := Plan{ID: id, Network: b.network(), Exec: o.Exec, ToolTimeout: o.ToolTimeout, ToolGrace: cmp.Or(o.ToolGrace, DefaultToolGrace)}
+	p := Plan{
+		ID: id, Network: b.network(), Exec: o.Exec, Kinds: o.Kinds,
+		ToolTimeout: o.ToolTimeout, ToolGrace: cmp.Or(o.ToolGrace, DefaultToolGrace),
+	}
 	for _, s := range o.Toolchains {
 		p.Sidecars = append(p.Sidecars, b.sidecar(s))
 	}
@@ -226,17 +233,21 @@ func (p Plan) SocketDirs() []string {
 	return dirs
 }
 
-// user returns the ids that tools and agents run as. Where the engine runs
-// without root, uid 0 in a container is the caller on the host.
-func (b planner) user() (uid, gid int) {
+// user returns the ids that the tools of a kind run as; those of the zero Kind
+// are the agent's. Where the engine runs without root, uid 0 in a container is the
+// caller on the host.
+func (b planner) user(k toolchain.Kind) (uid, gid int) {
+	if _, err := fmt.Sscanf(k.User, "%d:%d", &uid, &gid); err == nil {
+		return uid, gid
+	}
 	if b.f.Engine != nil && b.f.Engine.Rootless() {
 		return 0, 0
 	}
 	return b.f.UID, b.f.GID
 }
 
-func (b planner) userSpec() string {
-	uid, gid := b.user()
+func (b planner) userSpec(k toolchain.Kind) string {
+	uid, gid := b.user(k)
 	return fmt.Sprintf("%d:%d", uid, gid)
 }
 
@@ -262,7 +273,7 @@ func (b planner) absent(p Plan) (pulls []string, missing []MissingImage) {
 		return nil, nil
 	}
 	for _, s := range p.Sidecars {
-		kind, _ := toolchain.Lookup(s.Kind)
+		kind, _ := b.o.Kinds.Lookup(s.Kind)
 		pulls, missing = b.sort(pulls, missing, MissingImage{Ref: s.Image, Target: kind.MakeTarget})
 	}
 	if p.Agent != nil {

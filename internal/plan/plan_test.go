@@ -41,7 +41,7 @@ func facts() hostfacts.Facts {
 
 func selected(t *testing.T, specs ...string) []toolchain.Selection {
 	t.Helper()
-	s, err := toolchain.Select(toolchain.Flags{Toolchain: specs})
+	s, err := toolchain.Set{}.Select(toolchain.Flags{Toolchain: specs})
 	require.NoError(t, err)
 	return s
 }
@@ -166,12 +166,43 @@ func TestUserOfTheContainers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust")}, tc.f, "id")
-			require.Equal(t, tc.user, plan.User(tc.f))
+			require.Equal(t, tc.user, p.Sidecars[0].User)
 			for _, run := range []dockerargs.Run{*p.Agent, p.Sidecars[0].Run} {
 				require.Contains(t, strings.Join(run.Args, " "), "--user "+tc.user)
 				require.Equal(t, tc.dac, strings.Contains(strings.Join(run.CapAdd, " "), "DAC_OVERRIDE"))
 			}
 		})
+	}
+}
+
+// TestDefinedKind: a kind that a user defined has the same parts as ours.
+func TestDefinedKind(t *testing.T) {
+	kinds, err := toolchain.Set{}.With("java.yaml", []byte(`{kind: java, image: "j:{version}", version: "21", tools: [java, mvn], shared: [make],
+  places: [/opt/java/bin], caches: [{volume: aifo-maven, link: /home/coder/.m2, env: M2}], env: {OPTS: "-Dm={M2}"}, user: "7:8"}`))
+	require.NoError(t, err)
+	selected, err := kinds.Select(toolchain.Flags{Toolchain: []string{"java@17", "rust"}})
+	require.NoError(t, err)
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "aider"), Args: []string{"mvn", "-v"}, Kinds: kinds, Toolchains: selected}, facts(), "id")
+	java := p.Sidecars[0]
+	argv := strings.Join(java.Run.Argv(), " ")
+	require.Equal(t, "7:8", java.User)
+	for _, want := range []string{
+		"--name aifo-tc-java-id", "j:17 boot --user 7:8", "--cache maven:/home/coder/.m2",
+		"type=volume,source=aifo-maven,target=/var/cache/aifo/maven", "--env M2=/var/cache/aifo/maven/7", "--env OPTS=-Dm=/var/cache/aifo/maven/7",
+	} {
+		require.Contains(t, argv, want)
+	}
+	boot := strings.Join(p.Agent.Args, " ")
+	require.Contains(t, boot, "--user 1000:1000")
+	require.Contains(t, boot, "--stand-in /opt/java/bin:java,mvn --stand-in /usr/bin:make,cargo,", "each directory once")
+	require.True(t, strings.HasSuffix(boot, "-- mvn -v"), "a tool of one's own runs in place of the agent: %s", boot)
+	require.Equal(t, []string{"j:17"}, p.Pulls)
+}
+
+func TestHelpersRunInPlaceOfTheAgent(t *testing.T) {
+	for _, word := range []string{"aifo-run", "aifo-tools"} {
+		p := plan.Build(plan.Options{Agent: mustAgent(t, "aider"), Args: []string{word, "x"}}, facts(), "id")
+		require.Equal(t, []string{"--", word, "x"}, p.Agent.Args[len(p.Agent.Args)-3:])
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
-	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -31,18 +30,19 @@ var (
 	rootCaps = []string{"DAC_OVERRIDE", "FOWNER", "FSETID"}
 )
 
-func (b planner) caps(base []string) []string {
+func (b planner) caps(k toolchain.Kind, base []string) []string {
 	caps := slices.Clone(base)
-	if uid, _ := b.user(); uid == 0 {
+	if uid, _ := b.user(k); uid == 0 {
 		caps = append(caps, rootCaps...)
 	}
 	slices.Sort(caps)
 	return caps
 }
 
-// boot returns the first arguments of the boot program in any container.
-func (b planner) boot() []string {
-	args := []string{"boot", "--user", b.userSpec(), "--home", execproto.Home, "--git", "safe.directory=*"}
+// boot returns the first arguments of the boot program in the container of a
+// kind, the zero Kind for the agent's.
+func (b planner) boot(k toolchain.Kind) []string {
+	args := []string{"boot", "--user", b.userSpec(k), "--home", execproto.Home, "--git", "safe.directory=*"}
 	if b.f.Git.Name != "" {
 		args = append(args, "--git", "user.name="+b.f.Git.Name)
 	}
@@ -62,7 +62,7 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 		Hostname:   name,
 		Network:    b.network().Name,
 		Labels:     b.labels(s.Kind.Name),
-		CapAdd:     b.caps(sidecarCaps),
+		CapAdd:     b.caps(s.Kind, sidecarCaps),
 		PidsLimit:  pidsLimit,
 		Mounts:     b.sidecarMounts(s.Kind),
 		Env:        b.sidecarEnv(s.Kind),
@@ -75,7 +75,7 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 		run.AddHosts = []string{hostAlias + ":host-gateway"}
 	}
 	return Sidecar{
-		Kind: s.Kind.Name, Image: run.Image, Run: run, Bootstrap: b.bootstrap(s.Kind, name),
+		Kind: s.Kind.Name, Image: run.Image, User: b.userSpec(s.Kind), Run: run, Bootstrap: b.bootstrap(s.Kind, name),
 		SocketDir: b.serveDir(s.Kind.Name),
 	}
 }
@@ -97,11 +97,11 @@ func (b planner) bootstrap(k toolchain.Kind, container string) []Bootstrap {
 	}
 	install := []string{"npm", "install", "--global", "--no-fund", "--no-audit", "typescript"}
 	call := Call{Kind: k.Name, Cwd: execproto.Workspace, Argv: install}
-	return []Bootstrap{{Argv: install, Exec: ToolExec(container, b.userSpec(), call)}}
+	return []Bootstrap{{Argv: install, Exec: ToolExec(container, b.userSpec(k), call)}}
 }
 
 func (b planner) sidecarBoot(k toolchain.Kind) []string {
-	args := b.boot()
+	args := b.boot(k)
 	if !b.o.NoCache {
 		for _, c := range k.Caches {
 			args = append(args, "--cache", c.Name()+":"+c.Link)
@@ -138,7 +138,7 @@ func (b planner) sidecarEnv(k toolchain.Kind) []dockerargs.Env {
 		}
 		value := c.Link
 		if !b.o.NoCache {
-			uid, _ := b.user()
+			uid, _ := b.user(k)
 			value = path.Join(execproto.CacheRoot, c.Name(), strconv.Itoa(uid))
 		}
 		env = append(env, dockerargs.Env{Name: c.Env, Value: value})
@@ -226,13 +226,10 @@ func (c Call) runArgs() []string {
 }
 
 func (b planner) direct(s Sidecar) dockerargs.Exec {
-	return ToolExec(s.Run.Name, b.userSpec(), Call{
+	return ToolExec(s.Run.Name, s.User, Call{
 		ID: b.id, Kind: s.Kind, Cwd: b.workdir(), Argv: b.o.Args, Stdin: true, TTY: b.f.Interactive(),
 	})
 }
-
-// User returns the ids that tools run as, "uid:gid".
-func User(f hostfacts.Facts) string { return planner{f: f}.userSpec() }
 
 // caBundle is where the host's certificate authorities are seen in a container.
 const caBundle = "/etc/ssl/certs/aifo-ca-bundle.crt"

@@ -12,7 +12,7 @@ import (
 // Docker opens links with docker exec.
 type Docker struct {
 	Client    docker.Client
-	User      string                   // "uid:gid" of the tools
+	User      func(kind string) string // "uid:gid" of the tools
 	Container func(kind string) string // the container of a kind's sidecar
 
 	// SocketDir returns the directory of the host that a sidecar has at
@@ -39,7 +39,7 @@ func (d *Docker) Dial(ctx context.Context, kind string) (Link, error) {
 
 // serve starts an exec server.
 func (d *Docker) serve(kind, connect string) (*proc.Conn, error) {
-	cmd := d.Client.Cmd(plan.Serve(d.Container(kind), d.User, connect).Argv())
+	cmd := d.Client.Cmd(plan.Serve(d.Container(kind), d.User(kind), connect).Argv())
 	conn, err := proc.Connect(cmd)
 	if err != nil {
 		return nil, err // not a nil *Conn in a Link

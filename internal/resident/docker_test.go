@@ -64,9 +64,9 @@ func newSidecar(t testing.TB, socket bool) *sidecar {
 	t.Cleanup(func() { _ = exec.Command("docker", "rm", "--force", "--volumes", s.name).Run() })
 
 	container := func(string) string { return s.name }
-	s.plain = &dockerexec.Executor{User: user, Grace: 100 * time.Millisecond, Container: container}
+	s.plain = &dockerexec.Executor{User: func(string) string { return user }, Grace: 100 * time.Millisecond, Container: container}
 	d := &resident.Docker{
-		Client: docker.Client{}, User: user, Container: container, UID: os.Getuid(), Log: slog.New(slog.DiscardHandler),
+		Client: docker.Client{}, User: func(string) string { return user }, Container: container, UID: os.Getuid(), Log: slog.New(slog.DiscardHandler),
 		SocketDir: func(string) string {
 			if socket {
 				return dir

@@ -15,7 +15,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
-	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
 // dockerFailed is the exit code of `docker run` when it could not run the container.
@@ -151,7 +150,7 @@ func (s *Session) startProxy(sc *sidecars) (map[string]string, error) {
 	}
 	proxy := execproxy.New(execproxy.Config{
 		Token: token, Executor: sc.exec, Sidecars: sc,
-		Candidates: toolchain.Candidates, MaxRuntime: s.Plan.ToolTimeout, Log: s.Log,
+		Candidates: s.Plan.Kinds.Candidates, Toolchains: s.toolchains(), MaxRuntime: s.Plan.ToolTimeout, Log: s.Log,
 	})
 	go func() {
 		if err := proxy.Serve(listener); err != nil {
@@ -164,6 +163,16 @@ func (s *Session) startProxy(sc *sidecars) (map[string]string, error) {
 		port = addr.Port
 	}
 	return plan.ProxyEnv(*s.Plan.Proxy, port, token), nil
+}
+
+// toolchains tells the proxy what the session has.
+func (s *Session) toolchains() []execproxy.Toolchain {
+	var list []execproxy.Toolchain
+	for _, p := range s.Plan.Sidecars {
+		k, _ := s.Plan.Kinds.Lookup(p.Kind)
+		list = append(list, execproxy.Toolchain{Kind: p.Kind, Aliases: k.Aliases, Image: p.Image, Tools: k.ToolNames(), Probe: k.Probe})
+	}
+	return list
 }
 
 func (s *Session) listen() (net.Listener, error) {

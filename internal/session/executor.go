@@ -35,8 +35,12 @@ func (s *Session) executor() executor {
 }
 
 func (s *Session) plainExecutor() *dockerexec.Executor {
+	users := map[string]string{}
+	for _, one := range s.Plan.Sidecars {
+		users[one.Kind] = one.User
+	}
 	return &dockerexec.Executor{
-		Docker: s.Docker, User: plan.User(s.Facts), Grace: s.Plan.ToolGrace,
+		Docker: s.Docker, User: func(kind string) string { return users[kind] }, Grace: s.Plan.ToolGrace,
 		Container: func(kind string) string { return "aifo-tc-" + kind + "-" + s.Plan.ID },
 	}
 }

@@ -189,7 +189,7 @@ func (s *Session) makeSocketDirs(dir string) error {
 }
 
 func (s *Session) installShims(context.Context) error {
-	_, err := shims.Install(s.Facts.CacheDir, s.Facts.Engine.GOARCH())
+	_, err := shims.Install(s.Facts.CacheDir, s.Facts.Engine.GOARCH(), s.Plan.Kinds.Tools())
 	return err
 }
 

@@ -26,8 +26,8 @@ type Flags struct {
 // Select merges the flags to one selection for each kind, in order of first
 // sight. It refuses unknown kinds, empty or malformed parts, and two different
 // versions or images for one kind.
-func Select(f Flags) ([]Selection, error) {
-	var m merger
+func (s Set) Select(f Flags) ([]Selection, error) {
+	m := merger{set: s}
 	for _, v := range f.Toolchain {
 		if err := m.add("--toolchain", v, true); err != nil {
 			return nil, err
@@ -52,10 +52,13 @@ func Select(f Flags) ([]Selection, error) {
 	return m.list, nil
 }
 
-type merger struct{ list []Selection }
+type merger struct {
+	set  Set
+	list []Selection
+}
 
 func (m *merger) add(flag, value string, versions bool) error {
-	s, err := parse(value, versions)
+	s, err := m.set.parse(value, versions)
 	if err != nil {
 		return fmt.Errorf("%s %q: %w", flag, value, err)
 	}
@@ -92,22 +95,24 @@ var versionRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,100}$`)
 
 // parse splits KIND[@VERSION][=IMAGE] at the first "=", then at "@", so that an
 // image may carry a digest.
-func parse(value string, versions bool) (Selection, error) {
+func (s Set) parse(value string, versions bool) (Selection, error) {
 	left, image, hasImage := strings.Cut(value, "=")
 	name, version, hasVersion := left, "", false
 	if versions {
 		name, version, hasVersion = strings.Cut(left, "@")
 	}
-	kind, ok := Lookup(name)
+	kind, ok := s.Lookup(name)
 	switch {
 	case name == "":
-		return Selection{}, fmt.Errorf("the kind is empty; kinds are %s", strings.Join(Names(), ", "))
+		return Selection{}, fmt.Errorf("the kind is empty; kinds are %s", strings.Join(s.Names(), ", "))
 	case !ok:
-		return Selection{}, fmt.Errorf("unknown toolchain kind %q; kinds are %s", name, strings.Join(Names(), ", "))
+		return Selection{}, fmt.Errorf("unknown toolchain kind %q; kinds are %s", name, strings.Join(s.Names(), ", "))
 	case hasVersion && version == "":
 		return Selection{}, fmt.Errorf("the version after %q is empty", name+"@")
 	case hasVersion && !versionRE.MatchString(version):
 		return Selection{}, fmt.Errorf("%q is not a version", version)
+	case hasVersion && kind.Official != "" && !strings.Contains(kind.Official, "{version}"):
+		return Selection{}, fmt.Errorf("the kind %s has one image, %s, and no versions", kind.Name, kind.Official)
 	}
 	if hasImage {
 		if err := imageref.Check(image); err != nil {
@@ -118,12 +123,12 @@ func parse(value string, versions bool) (Selection, error) {
 }
 
 // ParseOne parses the argument of the toolchain subcommand, KIND[@VERSION][=IMAGE].
-func ParseOne(value string) (Selection, error) {
-	s, err := parse(value, true)
+func (s Set) ParseOne(value string) (Selection, error) {
+	one, err := s.parse(value, true)
 	if err != nil {
 		return Selection{}, fmt.Errorf("toolchain %q: %w", value, err)
 	}
-	return s, nil
+	return one, nil
 }
 
 // Spec returns the selection as --toolchain takes it.
@@ -144,18 +149,21 @@ func (s Selection) Spec() string {
 // one with a pinned version where it is not.
 func (s Selection) Resolve(present func(ref string) bool) string {
 	k := s.Kind
-	switch own := k.FirstParty + ":latest"; {
+	switch {
 	case s.Image != "":
 		return s.Image
 	case s.Version != "" && k.Official == "":
 		return k.FirstParty + ":" + s.Version
 	case s.Version != "":
 		return k.official(s.Version)
-	case k.Official == "" || present(own):
-		return own
+	case k.Official == "" || k.FirstParty != "" && present(k.own()):
+		return k.own()
 	}
 	return k.official(k.DefaultVersion)
 }
+
+// own is the image that was built here.
+func (k Kind) own() string { return k.FirstParty + ":latest" }
 
 func (k Kind) official(version string) string {
 	return strings.ReplaceAll(k.Official, "{version}", version)
@@ -166,8 +174,8 @@ func (k Kind) official(version string) string {
 func (s Selection) Images() []string {
 	never := func(string) bool { return false }
 	refs := []string{s.Resolve(never)}
-	if own := s.Kind.FirstParty + ":latest"; own != refs[0] && s.Image == "" && s.Version == "" {
-		refs = append(refs, own)
+	if k := s.Kind; k.FirstParty != "" && k.own() != refs[0] && s.Image == "" && s.Version == "" {
+		refs = append(refs, k.own())
 	}
 	return refs
 }

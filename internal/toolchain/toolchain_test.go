@@ -11,6 +11,9 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
+// builtin holds the built-in kinds.
+var builtin toolchain.Set
+
 // spelled returns the selections as --toolchain takes them.
 func spelled(list []toolchain.Selection) []string {
 	specs := make([]string, 0, len(list))
@@ -50,7 +53,7 @@ func TestSelect(t *testing.T) {
 		{"upper case", toolchain.Flags{Toolchain: []string{"RUST@1.80", "C++"}}, []string{"rust@1.80", "c-cpp"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := toolchain.Select(tt.flags)
+			got, err := builtin.Select(tt.flags)
 			require.NoError(t, err)
 			require.Empty(t, cmp.Diff(tt.want, spelled(got)))
 		})
@@ -95,7 +98,7 @@ func TestSelectRefuses(t *testing.T) {
 		{"empty image in the image flag", toolchain.Flags{Image: []string{"rust="}}, "the image is empty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := toolchain.Select(tt.flags)
+			got, err := builtin.Select(tt.flags)
 			require.ErrorContains(t, err, tt.want)
 			require.Nil(t, got)
 		})
@@ -104,7 +107,7 @@ func TestSelectRefuses(t *testing.T) {
 
 func TestLongestVersion(t *testing.T) {
 	spec := "rust@" + strings.Repeat("1", 101)
-	got, err := toolchain.Select(toolchain.Flags{Toolchain: []string{spec}})
+	got, err := builtin.Select(toolchain.Flags{Toolchain: []string{spec}})
 	require.NoError(t, err)
 	require.Equal(t, []string{spec}, spelled(got))
 }
@@ -119,25 +122,25 @@ func TestLookup(t *testing.T) {
 	}
 	for want, spellings := range names {
 		for _, s := range spellings {
-			k, ok := toolchain.Lookup(s)
+			k, ok := builtin.Lookup(s)
 			require.True(t, ok, s)
 			require.Equal(t, want, k.Name, s)
 		}
 	}
 	for _, s := range []string{"", "rs", "nodejs", "python3", "c-", "+", "g", "rust ", "c--cpp", "cc", "javascript"} {
-		_, ok := toolchain.Lookup(s)
+		_, ok := builtin.Lookup(s)
 		require.False(t, ok, s)
 	}
-	require.Equal(t, []string{"rust", "node", "python", "c-cpp", "go"}, toolchain.Names())
+	require.Equal(t, []string{"rust", "node", "python", "c-cpp", "go"}, builtin.Names())
 }
 
 func TestParseOne(t *testing.T) {
 	for _, spec := range []string{"rust", "rust@1.80", "node=a/b:1", "go@1.22=x"} {
-		s, err := toolchain.ParseOne(spec)
+		s, err := builtin.ParseOne(spec)
 		require.NoError(t, err)
 		require.Equal(t, spec, s.Spec())
 	}
-	_, err := toolchain.ParseOne("rust@")
+	_, err := builtin.ParseOne("rust@")
 	require.ErrorContains(t, err, `toolchain "rust@"`)
 }
 
@@ -166,7 +169,7 @@ func TestResolve(t *testing.T) {
 		{"c-cpp@2", nil, "aifo-cpp-toolchain:2"},
 	} {
 		t.Run(tt.spec, func(t *testing.T) {
-			s, err := toolchain.ParseOne(tt.spec)
+			s, err := builtin.ParseOne(tt.spec)
 			require.NoError(t, err)
 			asked := map[string]bool{}
 			got := s.Resolve(func(ref string) bool { asked[ref] = true; return slices.Contains(tt.present, ref) })
@@ -194,28 +197,28 @@ func TestCandidates(t *testing.T) {
 	}
 	got := map[string][]string{}
 	for tool := range want {
-		got[tool] = toolchain.Candidates(tool)
+		got[tool] = builtin.Candidates(tool)
 	}
 	require.Empty(t, cmp.Diff(want, got))
 	for _, tool := range []string{"", "say", "sh", "Cargo", "cargo ", "/usr/bin/cargo", "python2", "rust", "golang", "git"} {
-		require.Nil(t, toolchain.Candidates(tool), tool)
+		require.Nil(t, builtin.Candidates(tool), tool)
 	}
 }
 
 // TestDataIsNotShared: what a caller does to an answer stays with the caller.
 func TestDataIsNotShared(t *testing.T) {
-	toolchain.Candidates("make")[0] = "changed"
-	require.Equal(t, "c-cpp", toolchain.Candidates("make")[0])
-	toolchain.Kinds()[0].Name = "changed"
-	require.Equal(t, "rust", toolchain.Kinds()[0].Name)
-	toolchain.Names()[0] = "changed"
-	require.Equal(t, "rust", toolchain.Names()[0])
+	builtin.Candidates("make")[0] = "changed"
+	require.Equal(t, "c-cpp", builtin.Candidates("make")[0])
+	builtin.Kinds()[0].Name = "changed"
+	require.Equal(t, "rust", builtin.Kinds()[0].Name)
+	builtin.Names()[0] = "changed"
+	require.Equal(t, "rust", builtin.Names()[0])
 }
 
 func TestVolumes(t *testing.T) {
 	want := []string{"aifo-cargo-registry", "aifo-cargo-git", "aifo-npm-cache", "aifo-pip-cache", "aifo-ccache", "aifo-go"}
-	require.Equal(t, want, toolchain.Volumes())
-	for _, k := range toolchain.Kinds() {
+	require.Equal(t, want, builtin.Volumes())
+	for _, k := range builtin.Kinds() {
 		for _, c := range k.Caches {
 			require.Equal(t, c.Volume, "aifo-"+c.Name())
 		}

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+// envDefine names files with definitions, as --toolchain-define does, separated
+// as the directories of PATH are.
+const envDefine = "AIFO_TOOLCHAIN_DEFINE"
+
+// maxDefinitions is far more than anybody writes; a device has no end.
+const maxDefinitions = 1 << 20
+
+// kinds returns the built-in toolchains and those that the user defines.
+func (f *flags) kinds(env hostfacts.Env) (toolchain.Set, error) {
+	var set toolchain.Set
+	for _, name := range f.files(env) {
+		data, err := readDefinitions(name)
+		if err != nil {
+			return set, fmt.Errorf("read the toolchain definitions: %w", err)
+		}
+		if set, err = set.With(name, data); err != nil {
+			return set, err
+		}
+	}
+	return set, nil
+}
+
+// files returns the names of all files with definitions.
+func (f *flags) files(env hostfacts.Env) []string {
+	return append(filepath.SplitList(env.Get(envDefine)), f.define...)
+}
+
+// warnDefinitions tells of files that an agent can write: one that did so would
+// choose an image for the next session.
+func (a *app) warnDefinitions(facts hostfacts.Facts) {
+	for _, name := range a.flags.files(a.env) {
+		path, err := filepath.Abs(name)
+		if err == nil {
+			path, err = filepath.EvalSymlinks(path)
+		}
+		if err == nil && strings.HasPrefix(path, facts.Workspace+string(filepath.Separator)) {
+			a.printer.Warn(fmt.Sprintf("the toolchain definitions in %s are in the workspace, where the agent can change them; keep them elsewhere", name))
+		}
+	}
+}
+
+func readDefinitions(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxDefinitions+1))
+	if err == nil && len(data) > maxDefinitions {
+		err = errors.New(name + " is too long")
+	}
+	return data, err
+}
+
+// completeKinds completes the name of a toolchain.
+func (f *flags) completeKinds(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	set, _ := f.kinds(hostfacts.EnvOf(os.Environ())) // as far as they can be read
+	return set.Names(), cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,142 @@
+package toolchain
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+)
+
+const java = `
+kind: java
+aliases: [jdk]
+image: example.org/java:{version}-jdk
+version: "21"
+tools: [java, javac, mvn]
+shared: [make]
+places: [/opt/java/bin]
+caches:
+  - {volume: aifo-maven, link: /home/coder/.m2, env: MAVEN_HOME}
+env: {JAVA_OPTS: "-Dmaven={MAVEN_HOME}"}
+user: "1001:1001"
+probe: [java, -version]
+`
+
+func TestBuiltinKindsAreDefinitions(t *testing.T) {
+	require.Len(t, builtin(), 5)
+	for _, k := range builtin() {
+		require.NoError(t, definition{Kind: k}.check(), k.Name)
+	}
+}
+
+func TestDefine(t *testing.T) {
+	set, err := Set{}.With("java.yaml", []byte(java))
+	require.NoError(t, err)
+	require.Equal(t, []string{"rust", "node", "python", "c-cpp", "go", "java"}, set.Names())
+	k, ok := set.Lookup("JDK")
+	require.True(t, ok)
+	require.Empty(t, cmp.Diff(Kind{
+		Name: "java", Aliases: []string{"jdk"}, Official: "example.org/java:{version}-jdk", DefaultVersion: "21",
+		Tools: []string{"java", "javac", "mvn"}, Shared: []string{"make"}, Places: []string{"/opt/java/bin"},
+		Caches: []Cache{{Volume: "aifo-maven", Link: "/home/coder/.m2", Env: "MAVEN_HOME"}},
+		Env:    map[string]string{"JAVA_OPTS": "-Dmaven={MAVEN_HOME}"}, User: "1001:1001", Probe: []string{"java", "-version"},
+	}, k))
+	require.Equal(t, []string{"java"}, set.Candidates("mvn"))
+	require.Equal(t, []string{"c-cpp", "rust", "go", "node", "python", "java"}, set.Candidates("make"))
+	require.Contains(t, set.Tools(), "javac")
+	require.Contains(t, set.Volumes(), "aifo-maven")
+
+	s, err := set.ParseOne("java@17")
+	require.NoError(t, err)
+	require.Equal(t, "example.org/java:17-jdk", s.Resolve(func(string) bool { return true }))
+	require.Equal(t, []string{"example.org/java:17-jdk"}, s.Images())
+	require.NotContains(t, Set{}.Names(), "java", "the built-in kinds are as they were")
+}
+
+func TestDefineMany(t *testing.T) {
+	set, err := Set{}.With("many.yaml", []byte("- {kind: a, image: a, tools: [x]}\n- {kind: b, image: b, tools: [z]}\n- {extends: a, tools: [w]}\n"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, set.Candidates("w"))
+	require.Equal(t, []string{"b"}, set.Candidates("z"))
+	_, err = set.ParseOne("a@1")
+	require.ErrorContains(t, err, "the kind a has one image, a, and no versions")
+}
+
+func TestExtend(t *testing.T) {
+	set, err := Set{}.With("more.yaml", []byte(`
+extends: rust
+aliases: [rs]
+tools: [wasm-pack]
+env: {CARGO_HOME: /home/coder/other, RUSTFLAGS: -g}
+caches: [{volume: aifo-wasm, link: /home/coder/.wasm}]
+`))
+	require.NoError(t, err)
+	k, _ := set.Lookup("rs")
+	require.Equal(t, []string{"rust"}, set.Candidates("wasm-pack"))
+	require.Equal(t, []string{"rust"}, set.Candidates("cargo"))
+	require.Equal(t, map[string]string{"CARGO_HOME": "/home/coder/other", "RUSTFLAGS": "-g"}, k.Env)
+	require.Len(t, k.Caches, 3)
+	require.Equal(t, "aifo-coder-toolchain-rust", k.FirstParty)
+	require.Equal(t, []string{"rust", "node", "python", "c-cpp", "go"}, set.Names())
+
+	set, err = set.With("image.yaml", []byte("{extends: rust, image: 'me/rust:{version}', version: nightly}"))
+	require.NoError(t, err)
+	s, err := set.ParseOne("rust")
+	require.NoError(t, err)
+	require.Equal(t, "me/rust:nightly", s.Resolve(func(string) bool { return true }), "another image stands in for ours")
+	old, _ := Set{}.Lookup("rust")
+	require.NotContains(t, old.Env, "RUSTFLAGS", "the built-in kind is as it was")
+}
+
+func TestDefineRefuses(t *testing.T) {
+	base := "kind: java\nimage: j\ntools: [java]\n"
+	for name, tt := range map[string]struct{ file, want string }{
+		"nothing":              {"", "the file defines nothing"},
+		"no YAML":              {"a: [", "did not find"},
+		"unknown key":          {base + "colour: red\n", "field colour not found"},
+		"two documents":        {base + "---\n" + base, "more than one document"},
+		"no kind":              {"image: j\ntools: [java]\n", `kind ""`},
+		"kind and extends":     {base + "extends: rust\n", `either "kind" or "extends"`},
+		"odd kind":             {"{kind: Java, image: j, tools: [java]}", `kind "Java"`},
+		"kind like a flag":     {"{kind: -x, image: j, tools: [java]}", `kind "-x"`},
+		"known kind":           {"{kind: rust, image: j, tools: [java]}", `"rust" is a name of the kind rust`},
+		"known alias":          {"{kind: golang, image: j, tools: [java]}", `"golang" is a name of the kind go`},
+		"odd alias":            {base + "aliases: [a@b]\n", `alias "a@b"`},
+		"no image":             {"{kind: java, tools: [java]}", `"image" is missing`},
+		"image like a flag":    {"{kind: java, image: --privileged, tools: [java]}", "is not an image reference"},
+		"own image with a tag": {"{kind: java, own-image: 'a:b', tools: [java]}", "without a tag"},
+		"no default version":   {"{kind: java, image: 'j:{version}', tools: [java]}", `so "version" is needed`},
+		"odd version":          {"{kind: java, image: 'j:{version}', version: a/b, tools: [java]}", `"a/b" is not a version`},
+		"no tools":             {"{kind: java, image: j}", `no "tools"`},
+		"tool with a slash":    {"{kind: java, image: j, tools: [a/b]}", `the tool "a/b"`},
+		"tool with a comma":    {"{kind: java, image: j, tools: ['a,b']}", `the tool "a,b"`},
+		"shell":                {"{kind: java, image: j, tools: [sh]}", `the tool "sh"`},
+		"ours":                 {"{kind: java, image: j, tools: [aifo-run]}", `the tool "aifo-run"`},
+		"tool of another":      {"{kind: java, image: j, tools: [cargo]}", `belongs to the kind rust`},
+		"shared tool as own":   {"{kind: java, image: j, tools: [make]}", `goes under "shared"`},
+		"extends with another": {"{extends: go, tools: [cargo]}", `belongs to the kind rust`},
+		"extends nothing":      {"{extends: haskell, tools: [ghc]}", "no such kind to extend; kinds are rust"},
+		"relative place":       {base + "places: [bin]\n", `place "bin"`},
+		"place in workspace":   {base + "places: [/workspace/bin]\n", `place "/workspace/bin"`},
+		"place with dots":      {base + "places: [/opt/../workspace]\n", `place "/opt/../workspace"`},
+		"place with a comma":   {base + "places: ['/a,b']\n", `place "/a,b"`},
+		"volume of another":    {base + "caches: [{volume: mysql, link: /x}]\n", `cache volume "mysql"`},
+		"volume like a path":   {base + "caches: [{volume: aifo-/etc, link: /x}]\n", `cache volume "aifo-/etc"`},
+		"link to the kernel":   {base + "caches: [{volume: aifo-x, link: /proc/x}]\n", `cache link "/proc/x"`},
+		"link to the root":     {base + "caches: [{volume: aifo-x, link: /}]\n", `cache link "/"`},
+		"cache variable":       {base + "caches: [{volume: aifo-x, link: /x, env: LD_PRELOAD}]\n", `"LD_PRELOAD" cannot be set`},
+		"variable of ours":     {base + "env: {AIFO_EXEC_ID: x}\n", `"AIFO_EXEC_ID" cannot be set`},
+		"home":                 {base + "env: {HOME: /}\n", `"HOME" cannot be set`},
+		"root":                 {base + "user: '0:0'\n", `user "0:0"`},
+		"group root":           {base + "user: '1:0'\n", `user "1:0"`},
+		"user by name":         {base + "user: root\n", `user "root"`},
+		"probe of another":     {base + "probe: [rm, -rf]\n", "probe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Set{}.With("my.yaml", []byte(tt.file))
+			require.ErrorContains(t, err, tt.want)
+			require.True(t, strings.HasPrefix(err.Error(), "my.yaml: "), err)
+		})
+	}
+}
