@@ -75,9 +75,10 @@ FOO=bar aifo-run rust sh -c 'echo "env $FOO in $PWD"; exit 7'; echo "code $?"
 aifo-run rust ./nothing; echo "missing $?"
 aifo-run node true; echo "no sidecar $?"
 aifo-run rust; echo "usage $?"
+aifo-run rust -- printf '%s\n' --; aifo-run --help | head -n 1; aifo-tools -h | head -n 1
 `, append(flags, toolchains("rust")...)...)
 		require.Equal(t, 0, r.code)
-		require.Equal(t, "by path 1 0\nby name 3\ninput hello\nenv bar in /workspace/rust-hello/target/debug\ncode 7\nmissing 127\nno sidecar 86\nusage 2\n", r.stdout)
+		require.Equal(t, "by path 1 0\nby name 3\ninput hello\nenv bar in /workspace/rust-hello/target/debug\ncode 7\nmissing 127\nno sidecar 86\nusage 2\n--\nusage: aifo-run KIND PROGRAM [ARG...]\nusage: aifo-tools [--json]\n", r.stdout)
 		require.Contains(t, r.stderr, `this session has no toolchain "node"; it has rust`)
 	})
 }

@@ -20,7 +20,7 @@ var standardDirs = []string{"/usr/local/bin", "/usr/bin", "/bin"}
 func (c call) runLocal() int {
 	path := c.local()
 	if path == "" {
-		return c.fail(execproto.ExitRefused, "no toolchain proxy is configured; start the agent with aifo-coder --toolchain <kind>")
+		return c.fail(execproto.ExitRefused, noProxy, "<kind>")
 	}
 	return c.execute(path)
 }

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
 // whose tells whether a call is the agent's own affair and not the project's
@@ -155,41 +153,4 @@ func first(words []string) string {
 		return ""
 	}
 	return words[0]
-}
-
-// runNamed is "aifo-run KIND PROGRAM [ARG...]": it runs any program in the sidecar
-// of a toolchain.
-func (c call) runNamed() int {
-	if len(c.args) < 2 || strings.HasPrefix(c.args[0], "-") {
-		fmt.Fprintln(os.Stderr, "usage: aifo-run KIND PROGRAM [ARG...]\nRun a program, such as ./target/debug/app, in the sidecar of the toolchain KIND; aifo-tools lists them.")
-		return exitUsage
-	}
-	program := c.args[1]
-	c.kind, c.tool, c.args = c.args[0], filepath.Base(program), c.args[2:]
-	if c.path = ""; strings.Contains(program, "/") {
-		c.path = program
-	}
-	if c.url == "" || c.token == "" {
-		return c.fail(execproto.ExitRefused, "no toolchain proxy is configured; start the agent with aifo-coder --toolchain %s", c.kind)
-	}
-	return c.run()
-}
-
-// exitUsage is the exit code for a wrong command line.
-const exitUsage = 2
-
-// listTools is "aifo-tools [--json]": it prints the tools of the session's toolchains.
-func (c call) listTools() int {
-	if len(c.args) > 1 || len(c.args) == 1 && c.args[0] != "--json" {
-		fmt.Fprintln(os.Stderr, "usage: aifo-tools [--json]\nPrint which tools the toolchains of this session have, where and in which version.")
-		return exitUsage
-	}
-	if c.url == "" || c.token == "" {
-		return c.fail(execproto.ExitRefused, "no toolchain proxy is configured; start the agent with aifo-coder --toolchain <kind>")
-	}
-	cwd, err := os.Getwd()
-	if err != nil || !within(cwd, c.workspace) {
-		cwd = c.workspace
-	}
-	return c.runIn(cwd)
 }
