@@ -15,16 +15,20 @@ ifndef VERSION
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 endif
 
-# The toolchain names of the targets; the image of cpp is called c-cpp.
+# The names in the targets; the image of cpp is called c-cpp.
 TOOLCHAINS := rust node python cpp go
+AGENTS := shell aider codex crush openhands opencode plandex
+AGENT_IMAGES := $(AGENTS) $(AGENTS:%=%-slim)
 image = $(patsubst cpp,c-cpp,$(1))
 
 # Files whose change makes the programs out of date.
 SOURCES := go.mod $(wildcard go.sum) $(shell find cmd internal shims -type f \
 	-not -name '*_test.go' -not -path '*/testdata/*' -not -path 'shims/bin/*' 2>/dev/null)
-GO_DIRS := $(wildcard cmd internal shims e2e examples)
+GO_DIRS := $(wildcard cmd internal shims e2e examples scripts)
 SHIMS := shims/bin/aifo-shim-linux-amd64 shims/bin/aifo-shim-linux-arm64
-SCRIPTS := $(wildcard scripts/*) .ci/run images/base/customize
+SCRIPTS := $(wildcard scripts/demo scripts/docker-for-tests scripts/engine scripts/fuzz scripts/images scripts/publish) \
+	.ci/run images/base/customize images/testing/node/docker-entrypoint.sh images/testing/rust/rustup images/testing/rust/proxy
+DOCKERFILES := $(wildcard images/*/Dockerfile images/testing/*/Dockerfile)
 
 # The race detector needs a C compiler.
 RACE := $(shell command -v "$$($(GO) env CC 2>/dev/null)" >/dev/null 2>&1 && echo -race)
@@ -152,6 +156,7 @@ lint: ## check the sources: vet, gofmt, golangci-lint and shellcheck
 		else echo 'lint: golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest' >&2; fi
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
 		else echo 'lint: shellcheck is not installed: apt-get install shellcheck' >&2; fi
+	@if command -v hadolint >/dev/null; then hadolint $(DOCKERFILES); fi
 
 .PHONY: fmt
 fmt: ## format the Go sources
@@ -171,9 +176,16 @@ engine: ## make sure that a Docker engine answers
 build-images: engine ## build the images that are missing or out of date
 	scripts/images ensure
 
-.PHONY: build-shell
-build-shell: engine ## build the base agent image
-	scripts/images build shell
+# build-AGENT: ## build an agent's image (shell, aider, codex, crush, openhands, opencode, plandex)
+# build-AGENT-slim: ## build its slim flavour
+.PHONY: $(AGENT_IMAGES:%=build-%)
+$(AGENT_IMAGES:%=build-%): build-%: engine
+	scripts/images build $*
+
+# rebuild-AGENT: ## build an agent's image without the builder's cache; also with -slim
+.PHONY: $(AGENT_IMAGES:%=rebuild-%)
+$(AGENT_IMAGES:%=rebuild-%): rebuild-%: engine
+	scripts/images build --no-cache $*
 
 .PHONY: build-toolchain rebuild-toolchain
 build-toolchain: engine ## build all toolchain images
@@ -190,3 +202,21 @@ $(TOOLCHAINS:%=build-toolchain-%): build-toolchain-%: engine
 .PHONY: $(TOOLCHAINS:%=rebuild-toolchain-%)
 $(TOOLCHAINS:%=rebuild-toolchain-%): rebuild-toolchain-%: engine
 	scripts/images build --no-cache $(call image,$*)
+
+##### Publish: PUSH=1 [REGISTRY=PREFIX] [PLATFORMS=linux/amd64,linux/arm64]
+
+export PLATFORMS PUSH REGISTRY
+
+.PHONY: publish
+publish: engine ## publish all images: to REGISTRY, or without one to dist/
+	scripts/publish $(AGENT_IMAGES) $(foreach kind,$(TOOLCHAINS),$(call image,$(kind)))
+
+# publish-toolchain-KIND: ## publish one toolchain image
+.PHONY: $(TOOLCHAINS:%=publish-toolchain-%)
+$(TOOLCHAINS:%=publish-toolchain-%): publish-toolchain-%: engine
+	scripts/publish $(call image,$*)
+
+# publish-AGENT: ## publish an agent's image; also with -slim
+.PHONY: $(AGENT_IMAGES:%=publish-%)
+$(AGENT_IMAGES:%=publish-%): publish-%: engine
+	scripts/publish $*

@@ -1,0 +1,211 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/stretchr/testify/require"
+)
+
+// descriptor names a part of an OCI image.
+type descriptor struct {
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// readTar returns the files of an archive whose digests are their names as sizes, and the
+// others with their content. It checks each digest.
+func readOCIArchive(t *testing.T, file string) (blobs map[string][]byte, sizes map[string]int64, files map[string][]byte) {
+	t.Helper()
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	blobs, sizes, files = map[string][]byte{}, map[string]int64{}, map[string][]byte{}
+	for r := tar.NewReader(f); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return blobs, sizes, files
+		}
+		require.NoError(t, err)
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		name, isBlob := strings.CutPrefix(header.Name, "blobs/sha256/")
+		hash, head := sha256.New(), &limitedBuffer{}
+		size, err := io.Copy(io.MultiWriter(hash, head), r)
+		require.NoError(t, err)
+		if !isBlob {
+			files[header.Name] = head.Bytes()
+			continue
+		}
+		require.Equal(t, name, hex.EncodeToString(hash.Sum(nil)))
+		sizes["sha256:"+name], blobs["sha256:"+name] = size, head.Bytes()
+	}
+}
+
+// limitedBuffer keeps the beginning: a manifest whole, a layer in part.
+type limitedBuffer struct{ bytes.Buffer }
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if room := 1<<20 - b.Len(); room > 0 {
+		b.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+// TestPublishArchive reads the archive by the letter of OCI's specification, and with
+// skopeo where it is installed.
+func TestPublishArchive(t *testing.T) {
+	image := imageTag(t, "shell-slim")
+	out, err := publishScript("PUSH=1", "REGISTRY=", "AIFO_CODER_REGISTRY_PREFIX=", "PLATFORMS=").run("shell-slim")
+	require.NoError(t, err, out)
+	file := filepath.Join("..", out)
+	t.Cleanup(func() { require.NoError(t, os.Remove(file)) })
+	require.Equal(t, "../dist/"+strings.ReplaceAll(image, ":", "-")+".oci.tar", file)
+
+	blobs, sizes, files := readOCIArchive(t, file)
+	require.JSONEq(t, `{"imageLayoutVersion":"1.0.0"}`, string(files["oci-layout"]))
+	var index struct {
+		SchemaVersion int          `json:"schemaVersion"`
+		Manifests     []descriptor `json:"manifests"`
+	}
+	require.NoError(t, json.Unmarshal(files["index.json"], &index))
+	require.Len(t, index.Manifests, 1)
+	require.Equal(t, "application/vnd.oci.image.manifest.v1+json", index.Manifests[0].MediaType)
+	_, tag, _ := strings.Cut(image, ":")
+	require.Equal(t, tag, index.Manifests[0].Annotations["org.opencontainers.image.ref.name"])
+	var manifest struct {
+		SchemaVersion int          `json:"schemaVersion"`
+		Config        descriptor   `json:"config"`
+		Layers        []descriptor `json:"layers"`
+	}
+	require.NoError(t, json.Unmarshal(blobs[index.Manifests[0].Digest], &manifest))
+	require.Equal(t, []int{2, 2}, []int{index.SchemaVersion, manifest.SchemaVersion})
+	require.Equal(t, "application/vnd.oci.image.config.v1+json", manifest.Config.MediaType)
+	for _, d := range append(manifest.Layers, manifest.Config, index.Manifests[0]) {
+		require.Equal(t, d.Size, sizes[d.Digest], d.Digest)
+	}
+	for _, d := range manifest.Layers {
+		require.Equal(t, "application/vnd.oci.image.layer.v1.tar+gzip", d.MediaType)
+	}
+	require.Equal(t, imageConfig(t, image), configOf(t, blobs[manifest.Config.Digest]))
+	readWithSkopeo(t, file)
+}
+
+// runConfig is what of an image's configuration a container depends on.
+type runConfig struct {
+	Env, Cmd, Entrypoint []string
+	WorkingDir           string
+	Labels               map[string]string
+}
+
+func imageConfig(t *testing.T, image string) runConfig {
+	t.Helper()
+	var c runConfig
+	require.NoError(t, json.Unmarshal([]byte(docker(t, "image", "inspect", "--format", "{{json .Config}}", image)), &c))
+	return c
+}
+
+func configOf(t *testing.T, blob []byte) runConfig {
+	t.Helper()
+	var c struct {
+		Config runConfig `json:"config"`
+		Rootfs struct {
+			DiffIDs []string `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	require.NoError(t, json.Unmarshal(blob, &c))
+	require.NotEmpty(t, c.Rootfs.DiffIDs)
+	return c.Config
+}
+
+func readWithSkopeo(t *testing.T, file string) {
+	t.Helper()
+	skopeo, err := exec.LookPath("skopeo")
+	if err != nil {
+		t.Log("skopeo is not installed")
+		return
+	}
+	out, err := exec.Command(skopeo, "inspect", "oci-archive:"+file).CombinedOutput()
+	require.NoError(t, err, string(out))
+	// A copy reads each layer and compares it with its digests.
+	out, err = exec.Command(skopeo, "copy", "--insecure-policy", "oci-archive:"+file, "dir:"+t.TempDir()).CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+// publishing is a run of scripts/publish with its variables.
+type publishing []string
+
+func publishScript(env ...string) publishing { return append(os.Environ(), env...) }
+
+// run returns what the script printed on standard output, or all of it when it failed.
+func (p publishing) run(names ...string) (string, error) {
+	cmd := exec.Command("../scripts/publish", names...)
+	var out, all bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = p, io.MultiWriter(&out, &all), &all
+	if err := cmd.Run(); err != nil {
+		return all.String(), err
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// TestPublishPush pushes an image to a registry and pulls it back by its digest.
+func TestPublishPush(t *testing.T) {
+	image := imageTag(t, "shell-slim")
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	out, err := publishScript("PUSH=1", "REGISTRY=", "AIFO_CODER_REGISTRY_PREFIX="+host+"/team/", "PLATFORMS=").run("shell-slim")
+	require.NoError(t, err, out)
+	require.Equal(t, host+"/team/"+image, out)
+	name, tag, _ := strings.Cut(image, ":")
+	require.Empty(t, docker(t, "image", "ls", "--quiet", host+"/team/"+name), "the name for the push stays")
+
+	answer, err := http.Head(server.URL + "/v2/team/" + name + "/manifests/" + tag)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	pushed := host + "/team/" + name + "@" + answer.Header.Get("Docker-Content-Digest")
+	docker(t, "pull", "--quiet", pushed)
+	defer docker(t, "image", "rm", pushed)
+	const id = "{{.Id}}"
+	require.Equal(t, docker(t, "image", "inspect", "--format", id, image), docker(t, "image", "inspect", "--format", id, pushed))
+}
+
+// TestPublishRefuses checks what is refused before anything is built or sent.
+func TestPublishRefuses(t *testing.T) {
+	imageTag(t, "shell-slim")
+	for name, tt := range map[string]struct{ variable, want string }{
+		"Docker Hub": {"REGISTRY=team", "would be a name on Docker Hub"},
+		"an address": {"REGISTRY=https://registry.example.org", "is an address"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := publishScript("PUSH=1", tt.variable).run("shell-slim")
+			require.Error(t, err)
+			require.Contains(t, out, tt.want)
+		})
+	}
+	if exec.Command("docker", "buildx", "version").Run() != nil {
+		out, err := publishScript("PUSH=1", "REGISTRY=", "PLATFORMS=linux/amd64,linux/arm64").run("shell-slim")
+		require.Error(t, err)
+		require.Contains(t, out, "needs docker buildx, which is not installed")
+	}
+	out, err := publishScript("REGISTRY=", "AIFO_CODER_REGISTRY_PREFIX=", "PLATFORMS=").run("shell-slim")
+	require.NoError(t, err)
+	require.Empty(t, out, "published without PUSH=1")
+}
