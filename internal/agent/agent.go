@@ -24,10 +24,10 @@ type Agent struct {
 // The variables of the model providers, by provider.
 var (
 	aifo       = []string{"AIFO_API_KEY", "AIFO_API_BASE", "AIFO_API_VERSION"}
-	openai     = []string{"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_VERSION"}
+	openai     = []string{"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_ORGANIZATION", "OPENAI_ORG_ID", "OPENAI_PROJECT"}
 	azure      = []string{"AZURE_API_KEY", "AZURE_API_BASE", "AZURE_API_VERSION", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_VERSION", "AZURE_RESOURCE_NAME"}
-	anthropic  = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"}
-	gemini     = []string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}
+	anthropic  = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"}
+	gemini     = []string{"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"}
 	openrouter = []string{"OPENROUTER_API_KEY"}
 	all        = slices.Concat(aifo, openai, azure, anthropic, gemini, openrouter)
 )
@@ -39,7 +39,7 @@ var agents = []Agent{
 	},
 	{
 		Name: "codex", Short: "Run OpenAI Codex", Argv: []string{"codex"},
-		State: []string{"/home/coder/.codex"}, Credentials: slices.Concat(aifo, openai, azure),
+		State: []string{"/home/coder/.codex"}, Credentials: slices.Concat(aifo, openai, azure, []string{"CODEX_API_KEY"}),
 	},
 	{
 		Name: "crush", Short: "Run Crush", Argv: []string{"crush"},
@@ -47,16 +47,19 @@ var agents = []Agent{
 	},
 	{
 		Name: "openhands", Short: "Run OpenHands", Argv: []string{"/opt/venv-openhands/bin/openhands"},
-		State: []string{"/home/coder/.openhands"}, Credentials: all,
+		State: []string{"/home/coder/.openhands"}, Credentials: slices.Concat(all, []string{"LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"}),
 	},
 	{
 		Name: "opencode", Short: "Run opencode", Argv: []string{"opencode"},
-		State:       []string{"/home/coder/.config/opencode", "/home/coder/.local/share/opencode", "/home/coder/.cache/opencode"},
+		State: []string{
+			"/home/coder/.config/opencode", "/home/coder/.local/share/opencode",
+			"/home/coder/.local/state/opencode", "/home/coder/.cache/opencode",
+		},
 		Credentials: all,
 	},
 	{
 		Name: "plandex", Short: "Run Plandex", Argv: []string{"plandex"},
-		State: []string{"/home/coder/.plandex-home"}, Credentials: slices.Concat(aifo, openai, anthropic, gemini, openrouter),
+		State: []string{"/home/coder/.plandex-home", "/home/coder/.plandex-home-v2"}, Credentials: slices.Concat(aifo, openai, anthropic, gemini, openrouter),
 	},
 	{Name: Shell, Short: "Run a shell, or a command, in the base agent image", Argv: []string{"bash"}},
 }
@@ -117,13 +120,12 @@ func (a Agent) Image(o ImageOptions) string {
 	return prefix + "-" + a.Name + flavor + ":" + tag
 }
 
-// MakeTarget returns the target of the Makefile that builds the agent's image,
-// or "" for an image that this project does not build.
+// MakeTarget returns the target of the Makefile that builds the agent's image.
 func (a Agent) MakeTarget(slim bool) string {
-	if a.Name == Shell && !slim {
-		return "build-shell"
+	if slim {
+		return "build-" + a.Name + "-slim"
 	}
-	return ""
+	return "build-" + a.Name
 }
 
 // aifoNames maps each of the generic AIFO_API_* variables to the variables in

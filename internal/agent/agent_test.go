@@ -88,8 +88,9 @@ func TestImage(t *testing.T) {
 		require.Equal(t, tt.want, lookup(t, "aider").Image(tt.o))
 	}
 	require.Equal(t, "build-shell", lookup(t, "shell").MakeTarget(false))
-	require.Empty(t, lookup(t, "shell").MakeTarget(true))
-	require.Empty(t, lookup(t, "aider").MakeTarget(false))
+	require.Equal(t, "build-shell-slim", lookup(t, "shell").MakeTarget(true))
+	require.Equal(t, "build-aider", lookup(t, "aider").MakeTarget(false))
+	require.Equal(t, "build-opencode-slim", lookup(t, "opencode").MakeTarget(true))
 }
 
 func TestCredentialValues(t *testing.T) {
@@ -102,6 +103,7 @@ func TestCredentialValues(t *testing.T) {
 		{"empty is unset", "aider", map[string]string{"OPENAI_API_KEY": ""}, map[string]string{}},
 		{"own", "aider", map[string]string{"ANTHROPIC_API_KEY": "a"}, map[string]string{"ANTHROPIC_API_KEY": "a"}},
 		{"of an agent that does not take it", "codex", map[string]string{"ANTHROPIC_API_KEY": "a"}, map[string]string{}},
+		{"of another agent", "codex", map[string]string{"LLM_API_KEY": "a", "CODEX_API_KEY": "b"}, map[string]string{"CODEX_API_KEY": "b"}},
 		{"shell takes none", "shell", map[string]string{"OPENAI_API_KEY": "a", "AIFO_API_KEY": "b"}, map[string]string{}},
 		{"generic key", "aider", map[string]string{"AIFO_API_KEY": "k"}, map[string]string{
 			"AIFO_API_KEY": "k", "OPENAI_API_KEY": "k", "AZURE_OPENAI_API_KEY": "k", "AZURE_API_KEY": "k",

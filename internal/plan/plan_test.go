@@ -141,7 +141,7 @@ func TestImagesThatAreAbsent(t *testing.T) {
 	require.Equal(t, []string{"node:22-bookworm-slim", "golang:1.21-bookworm", "reg.example/py:1"}, p.Pulls)
 	require.Equal(t, []plan.MissingImage{
 		{Ref: "aifo-cpp-toolchain:latest", Target: "build-toolchain-cpp"},
-		{Ref: "aifo-coder-aider:latest", Target: ""},
+		{Ref: "aifo-coder-aider:latest", Target: "build-aider"},
 	}, p.Missing, "an image of ours is never pulled by a bare name")
 
 	f.Engine = nil
