@@ -138,16 +138,23 @@ func (c call) form(cwd string) []byte {
 // All notes count, since one may have come with the image.
 func (c call) env() []string {
 	now := os.Environ()
+	initial := c.initial()
+	if initial == nil {
+		initial = now
+	}
+	return execproto.CallerEnv(now, initial)
+}
+
+// initial returns the variables that the agent was started with, or nil when nobody
+// wrote them down.
+func (c call) initial() []string {
 	var initial []string
 	for _, file := range c.envFiles {
 		if b, err := os.ReadFile(file); err == nil {
 			initial = append(initial, strings.Split(string(b), "\x00")...)
 		}
 	}
-	if initial == nil {
-		initial = now
-	}
-	return execproto.CallerEnv(now, initial)
+	return initial
 }
 
 // appendPair appends key=value. Arguments are bytes, not text, so each byte

@@ -51,15 +51,35 @@ func Main(argv []string) int {
 
 func newCall(argv []string) call {
 	tool, path := called(argv[0], execFilename())
-	return call{
+	c := call{
 		tool:      tool,
 		path:      path,
 		args:      argv[1:],
-		url:       strings.TrimSpace(os.Getenv(execproto.EnvURL)),
-		token:     strings.TrimSpace(os.Getenv(execproto.EnvToken)),
 		workspace: execproto.Workspace,
 		envFiles:  execproto.EnvFiles,
 	}
+	c.url, c.token = c.variable(execproto.EnvURL), c.variable(execproto.EnvToken)
+	return c
+}
+
+// variable returns a variable of the session. A caller that has none of it (env -i,
+// a cron job) gets the one that the agent was started with; an empty one counts.
+func (c call) variable(name string) string {
+	value, ok := os.LookupEnv(name)
+	if !ok {
+		value = lookup(c.initial(), name)
+	}
+	return strings.TrimSpace(value)
+}
+
+// lookup returns the value of a variable in an environment.
+func lookup(env []string, name string) string {
+	for _, v := range env {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 func (c call) run() int {

@@ -486,6 +486,24 @@ func TestNotification(t *testing.T) {
 	}
 }
 
+// TestVariable: what a caller lacks is what the agent was started with.
+func TestVariable(t *testing.T) {
+	const unset = "unset"
+	note := filepath.Join(t.TempDir(), "note")
+	if err := os.WriteFile(note, []byte("A=1\x00AIFO_TOOLEEXEC_URL=noted\x00"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for own, want := range map[string]string{unset: "noted", "": "", " own\n": "own"} {
+		t.Setenv(execproto.EnvURL, own)
+		if own == unset {
+			_ = os.Unsetenv(execproto.EnvURL)
+		}
+		if got := (call{envFiles: []string{note}}).variable(execproto.EnvURL); got != want {
+			t.Errorf("%q: %q", own, got)
+		}
+	}
+}
+
 func TestNoProxy(t *testing.T) {
 	cmd, _, errs := shimCmd(t, "", "no-such-tool")
 	want := "aifo-shim: no-such-tool: no toolchain proxy is configured; start the agent with aifo-coder --toolchain <kind>\n"
