@@ -50,6 +50,7 @@ func Main(args []string) int {
 	if err := o.drop(); err != nil {
 		return fail(ExitFailed, fmt.Errorf("drop privileges: %w", err))
 	}
+	o.withoutSandbox(os.Getenv(execproto.EnvURL) != "", namespaces)
 	return o.become()
 }
 

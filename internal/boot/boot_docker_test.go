@@ -385,3 +385,24 @@ func TestEnd(t *testing.T) {
 		t.Errorf("end of oneself: exit %d: %s", c, out)
 	}
 }
+
+// TestSandbox: whether a sandbox can be made is the engine's to say, and the
+// program gets its arguments where not.
+func TestSandbox(t *testing.T) {
+	for _, user := range []string{"4711:4712", "0:0"} {
+		for name, tc := range map[string]struct {
+			options []string
+			want    string
+		}{
+			"usual":      {nil, "off exec"},
+			"toolchains": {[]string{"--env", "AIFO_TOOLEEXEC_URL=x"}, "off exec"},
+			"allowed":    {[]string{"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"}, "exec"},
+		} {
+			out, code := bootRun(t, tc.options, "--user", user, "--without-sandbox=off", "--", "/bin/echo", "exec")
+			if code != 0 {
+				t.Errorf("%s, %s: exit %d", name, user, code)
+			}
+			want(t, out, tc.want)
+		}
+	}
+}

@@ -27,6 +27,9 @@ type options struct {
 	Workdir   string
 	Stay      bool
 	Argv      []string
+
+	// WithoutSandbox are the arguments of Argv's program that switch off its own sandbox.
+	WithoutSandbox []string
 }
 
 // cache is a volume shared by users and sidecars, and where the user meets it.
@@ -42,7 +45,8 @@ type standIn struct {
 type setting struct{ Key, Value string }
 
 const synopsis = "usage: aifo-shim boot --user UID:GID [--name NAME] [--home DIR] [--cache NAME:PATH]... " +
-	"[--git KEY=VALUE]... [--path-first DIR] [--stand-in DIR:NAME[,NAME]...]... [--workdir DIR] (--stay | -- ARGV...)"
+	"[--git KEY=VALUE]... [--path-first DIR] [--stand-in DIR:NAME[,NAME]...]... [--workdir DIR] " +
+	"[--without-sandbox=ARG]... (--stay | -- ARGV...)"
 
 func parse(args []string) (*options, error) {
 	o := &options{}
@@ -56,6 +60,10 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.PathFirst, "path-first", "", "")
 	flags.Func("stand-in", "", o.addStandIn)
 	flags.StringVar(&o.Workdir, "workdir", "/", "")
+	flags.Func("without-sandbox", "", func(arg string) error {
+		o.WithoutSandbox = append(o.WithoutSandbox, arg)
+		return nil
+	})
 	flags.BoolVar(&o.Stay, "stay", false, "")
 	o.UID = -1
 	if err := flags.Parse(args); err != nil {

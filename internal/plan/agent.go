@@ -70,8 +70,12 @@ func (b planner) agentBoot() []string {
 	for _, s := range b.standIns() {
 		args = append(args, "--stand-in", s)
 	}
-	args = append(args, "--workdir", b.workdir(), "--")
-	return append(args, b.o.Agent.Command(b.o.Args, b.isTool)...)
+	args = append(args, "--workdir", b.workdir())
+	command := b.o.Agent.Command(b.o.Args, b.isTool)
+	for _, word := range b.o.Agent.WithoutSandbox(command) {
+		args = append(args, "--without-sandbox="+word)
+	}
+	return append(append(args, "--"), command...)
 }
 
 // isTool reports whether the first of an agent's words is a command of its own.

@@ -125,6 +125,17 @@ func TestEnvOfTheHostThatMayNotPass(t *testing.T) {
 	require.Equal(t, map[string]string{"FOO": canary, "RUSTFLAGS": "-g", "DOCKERISH": "y", "TERM": "xterm"}, p.Secrets)
 }
 
+// TestSandbox: an agent with a sandbox of its own has the arguments that switch it
+// off, for the boot program to use; a tool in its place has none.
+func TestSandbox(t *testing.T) {
+	vector := func(args ...string) string {
+		return dockerargs.Quote(plan.Build(plan.Options{Agent: mustAgent(t, "codex"), Args: args}, facts(), "id").Agent.Argv())
+	}
+	require.Contains(t, vector("exec", "hi"), ` '--without-sandbox=sandbox_mode="danger-full-access"' -- codex exec hi`)
+	require.NotContains(t, vector("exec", "--sandbox", "read-only"), "--without-sandbox")
+	require.NotContains(t, vector("cargo", "build"), "--without-sandbox")
+}
+
 func TestSameInputSameBytes(t *testing.T) {
 	o := plan.Options{Agent: mustAgent(t, "aider"), Toolchains: selected(t, "rust", "node", "python", "c-cpp", "go")}
 	first := lines(plan.Build(o, facts(), "id"))
