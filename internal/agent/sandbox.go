@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// SandboxEnv tells programs that know the variable (Claude Code is one) that they
+// run in a sandbox, as they do here.
+const SandboxEnv = "IS_SANDBOX"
+
 // sandbox is one that an agent puts the commands of its model into.
 type sandbox struct {
 	off  []string // the arguments that switch it off

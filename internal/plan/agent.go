@@ -140,6 +140,9 @@ func (b planner) agentEnv(p *Proxy) []dockerargs.Env {
 		{Name: "HOME", Value: execproto.Home},
 		{Name: "AIFO_AGENT_NAME", Value: b.o.Agent.Name},
 	}
+	if _, set := b.secrets()[agent.SandboxEnv]; !set {
+		env = append(env, dockerargs.Env{Name: agent.SandboxEnv, Value: "1"})
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.secrets())) {
 		env = append(env, dockerargs.Env{Name: name, Secret: true})
 	}

@@ -136,6 +136,15 @@ func TestSandbox(t *testing.T) {
 	require.NotContains(t, vector("cargo", "build"), "--without-sandbox")
 }
 
+func TestVariableThatSaysSandbox(t *testing.T) {
+	f := facts()
+	require.Contains(t, plan.Build(plan.Options{Agent: mustAgent(t, "shell")}, f, "id").Agent.Argv(), "IS_SANDBOX=1")
+	f.Env["AIFO_ENV_IS_SANDBOX"] = "0"
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell")}, f, "id")
+	require.NotContains(t, p.Agent.Argv(), "IS_SANDBOX=1")
+	require.Equal(t, "0", p.Secrets["IS_SANDBOX"])
+}
+
 func TestSameInputSameBytes(t *testing.T) {
 	o := plan.Options{Agent: mustAgent(t, "aider"), Toolchains: selected(t, "rust", "node", "python", "c-cpp", "go")}
 	first := lines(plan.Build(o, facts(), "id"))
