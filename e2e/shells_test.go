@@ -21,6 +21,8 @@ var shellCases = map[string]struct{ script, want string }{
 	"env -i with PATH":  {`env -i PATH="$PATH" python -c 'print(42)'`, "42\n"},
 	"env -i, login":     {`env -i bash -lc 'python -c "print(42)"'`, "42\n"},
 	"env -i, no PATH":   {`env -i /opt/aifo/bin/python -c 'print(42)'`, "42\n"},
+	"env -i, sh's PATH": {`env -i sh -c 'python -c "print(42)"'`, "42\n"},
+	"a cron job":        {`env -i HOME="$HOME" SHELL=/bin/sh PATH=/usr/bin:/bin sh -c 'python3 -c "print(42)"; cc --version | grep -c Debian'`, "42\n1\n"},
 	"env -i, variables": {`env -i PATH="$PATH" A=1 python -c 'import os; print(os.environ["A"], "AIFO_TOOLEEXEC_TOKEN" in os.environ)'`, "1 False\n"},
 	"set -e":            {"printf 'set -e\\npython -c \"print(1)\"\\npython -c \"raise SystemExit(3)\"\\necho not reached\\n' >s; sh s; echo $?", "1\n3\n"},
 	"set -e, condition": {`set -e; if python -c 'raise SystemExit(3)'; then echo yes; else echo no; fi; python -c 'raise SystemExit(3)' || echo or`, "no\nor\n"},
