@@ -121,6 +121,12 @@ test-proxy-unix: docker-for-tests build ## run the proxy's smoke tests over the 
 test-toolchain-cpp: docker-for-tests build ## run the tests of the C and C++ toolchain
 	$(GO) test $(TEST_FLAGS) ./internal/cli ./e2e -run 'TestToolchainCPP' -v
 
+# JSON=1 prints JSON.
+.PHONY: test-matrix
+test-matrix: engine build ## run every agent with every toolchain over both transports, and print what was run
+	scripts/images ensure
+	@$(GO) run ./e2e/matrix $(if $(JSON),--json)
+
 FUZZTIME ?= 1m
 
 .PHONY: fuzz
