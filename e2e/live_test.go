@@ -83,11 +83,7 @@ var everyToolchain = toolchains("rust", "node", "python", "c-cpp", "go")
 // the workspace, one of them broken, and a model at an address that knows what to do.
 func project(t *testing.T, transport string, mend modelserver.Turn) (c *caller, model *modelserver.Server, url string) {
 	t.Helper()
-	uid, gid := os.Getuid(), os.Getgid()
-	if uid == 0 {
-		uid, gid = 1000, 1000
-	}
-	c = newCaller(t, uid, gid)
+	c = ordinary(t)
 	c.examples("rust-hello", "node-hello", "python-hello", "cpp-hello", "go-hello")
 	program := filepath.Join("python-hello", "hello.py")
 	c.write(program, strings.ReplaceAll(c.read(program), right, wrong))
@@ -97,6 +93,15 @@ func project(t *testing.T, transport string, mend modelserver.Turn) (c *caller, 
 	url = serve(t, transport, model)
 	c.env = append(c.env, "OPENAI_API_KEY="+modelKey, "OPENAI_BASE_URL="+url)
 	return c, model, url
+}
+
+// ordinary returns a caller who is not root, if only root runs the tests.
+func ordinary(t *testing.T) *caller {
+	t.Helper()
+	if os.Getuid() == 0 {
+		return newCaller(t, 1000, 1000)
+	}
+	return self(t)
 }
 
 // serve has the model listen where containers reach it, and returns its address
