@@ -5,7 +5,6 @@ package boot
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -45,7 +44,12 @@ func namespaces() bool {
 	if err != nil {
 		return false
 	}
-	probe := exec.Command(self, "version")
-	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, Unshareflags: unix.CLONE_NEWNS}
-	return probe.Run() == nil
+	probe, err := os.StartProcess(self, []string{self, "version"}, &os.ProcAttr{
+		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, Unshareflags: unix.CLONE_NEWNS},
+	})
+	if err != nil {
+		return false
+	}
+	state, err := probe.Wait()
+	return err == nil && state.Success()
 }
