@@ -211,7 +211,7 @@ $(TOOLCHAINS:%=rebuild-toolchain-%): rebuild-toolchain-%: engine
 
 ##### Publish: PUSH=1 [REGISTRY=PREFIX] [PLATFORMS=linux/amd64,linux/arm64]
 
-export PLATFORMS PUSH REGISTRY
+export PLATFORMS PUSH REGISTRY GO
 
 .PHONY: publish
 publish: engine ## publish all images: to REGISTRY, or without one to dist/

@@ -209,3 +209,69 @@ func TestPublishRefuses(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, out, "published without PUSH=1")
 }
+
+// fakeDocker stands for a docker with buildx that has no images, and notes how it is
+// asked to build.
+const fakeDocker = `#!/bin/sh
+case $1 in
+    version) echo linux/amd64 ;;
+    context) echo default ;;
+    image | manifest) exit 1 ;;
+    build) shift; printf '%s\n' "$@" >>"$FAKE_DOCKER_LOG"; cat >/dev/null ;;
+esac
+`
+
+// TestPublishPlatforms checks what buildx is asked for: an image for other machines
+// starts from the ones in the registry, and goes there at once.
+func TestPublishPlatforms(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"), []byte(fakeDocker), 0o755))
+	for name, tt := range map[string]struct {
+		registry, image, printed string
+		args                     []string
+	}{
+		"a toolchain to a file": {
+			"", "c-cpp", "dist/aifo-cpp-toolchain-latest.oci.tar",
+			[]string{"BASE=debian:bookworm-slim", "aifo-cpp-toolchain:latest", "type=oci,dest=dist/aifo-cpp-toolchain-latest.oci.tar"},
+		},
+		"an agent to a registry": {
+			"registry.example.org/team", "codex-slim", "registry.example.org/team/aifo-coder-codex-slim:latest",
+			[]string{
+				"BASE=registry.example.org/team/aifo-coder-shell-slim:latest", "registry.example.org/team/aifo-coder-codex-slim:latest",
+				"BUILDER=registry.example.org/team/aifo-coder-toolchain-node:latest", "type=registry",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := filepath.Join(t.TempDir(), "log")
+			out, err := publishScript("PATH="+dir+":"+os.Getenv("PATH"), "FAKE_DOCKER_LOG="+log, "AIFO_CODER_BUILD_CACHE="+t.TempDir(),
+				"AIFO_CODER_BUILD_TAG=", "PUSH=1", "REGISTRY="+tt.registry, "AIFO_CODER_REGISTRY_PREFIX=", "PLATFORMS=linux/amd64,linux/arm64",
+			).run(tt.image)
+			require.NoError(t, err, out)
+			require.Equal(t, tt.printed, out)
+			args, err := os.ReadFile(log)
+			require.NoError(t, err)
+			require.Equal(t, append(tt.args, "linux/amd64,linux/arm64"), notable(string(args)))
+		})
+	}
+	out, err := publishScript("PATH="+dir+":"+os.Getenv("PATH"), "PUSH=1", "REGISTRY=", "AIFO_CODER_REGISTRY_PREFIX=", "PLATFORMS=linux/arm64").run("codex")
+	require.Error(t, err)
+	require.Contains(t, out, "which must be in a registry")
+}
+
+// notable returns the values of the options that say what is built from what, and where
+// it goes, each kind in its place.
+func notable(args string) []string {
+	var found []string
+	lines := strings.Split(args, "\n")
+	for _, wanted := range []struct{ option, prefix string }{
+		{"--build-arg", "BASE="}, {"--tag", ""}, {"--build-arg", "BUILDER="}, {"--output", ""}, {"--platform", ""},
+	} {
+		for i, line := range lines[1:] {
+			if lines[i] == wanted.option && strings.HasPrefix(line, wanted.prefix) {
+				found = append(found, line)
+			}
+		}
+	}
+	return found
+}
