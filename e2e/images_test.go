@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -253,6 +254,30 @@ func TestBuildBehindPrivateCA(t *testing.T) {
 	requireNotInImage(t, image, strings.Split(string(certificate), "\n")[3])
 	list := requireScript(t, env, "images", "list")
 	require.Regexp(t, `(?m)^python +`+image+` +present$`, list)
+}
+
+// TestBuildBehindProxy builds an image from a registry that only a proxy on the host's
+// loopback reaches. The image does not know of the proxy.
+func TestBuildBehindProxy(t *testing.T) {
+	index := packageIndex(map[string][]byte{
+		"uv-0.0.2-py3-none-any.whl": wheel(t, "uv", "0.0.2", map[string]string{"uv": printsItself, "uvx": printsItself}),
+	})
+	elsewhere := &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "index.invalid" {
+			index.ServeHTTP(w, r)
+			return
+		}
+		elsewhere.ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	env := append(privateTag(t), "http_proxy="+proxy.URL, "no_proxy=", "PIP_INDEX_URL=http://index.invalid/simple",
+		"PIP_TRUSTED_HOST=index.invalid")
+	requireScript(t, env, "images", "build", "--build-arg", "UV_VERSION=0.0.2", "python")
+	image := requireScript(t, env, "images", "tag", "python")
+	inImage(t, image, `uv; test -z "${http_proxy:-}"`)
+	require.NotContains(t, docker(t, "image", "history", "--no-trunc", image), proxy.URL)
+	require.NotContains(t, docker(t, "image", "inspect", image), proxy.URL)
 }
 
 // requireNotInImage checks that no layer, nor the configuration, holds the text.
