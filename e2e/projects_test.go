@@ -82,7 +82,7 @@ func (p realProject) test(t *testing.T, c *caller) {
 	}
 	r := c.script(p.script, append(transports[p.transport], toolchains(p.kinds...)...)...)
 	require.Equal(t, 0, r.code)
-	require.Contains(t, r.stdout, p.passed)
+	require.Contains(t, r.stdout+r.stderr, p.passed)
 	for _, file := range p.built {
 		require.FileExists(t, filepath.Join(c.workspace, file))
 	}
