@@ -21,6 +21,13 @@ var never = []string{
 // how to show output, and to whom.
 var always = []string{"TERM", "COLORTERM", "LANG", "LC_*", "NO_COLOR", "FORCE_COLOR", "CI", "TZ"}
 
+// authorities are the variables that name a file or directory of certificate
+// authorities. Those of the caller's container are not in the tool's.
+var authorities = []string{
+	"AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "DENO_CERT", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "NODE_EXTRA_CA_CERTS",
+	"NPM_CONFIG_CAFILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE", "npm_config_cafile",
+}
+
 // PassEnv reports whether a variable of that name may pass from the caller of a
 // tool to the tool (docs/protocol.md, "Environment").
 func PassEnv(name string) bool {
@@ -28,18 +35,25 @@ func PassEnv(name string) bool {
 }
 
 // PassVariable reports whether the variable, NAME=value, may pass. A Python
-// environment must be one that the sidecar sees.
+// environment and a file of certificate authorities must be ones that the
+// sidecar sees.
 func PassVariable(variable string) bool {
 	name, value, ok := strings.Cut(variable, "=")
 	if !ok || !PassEnv(name) || strings.Contains(value, "\x00") {
 		return false
 	}
-	switch name {
-	case "VIRTUAL_ENV", "PYTHONHOME":
-		value = path.Clean(value)
-		return value == Workspace || strings.HasPrefix(value, Workspace+"/")
+	switch {
+	case name == "VIRTUAL_ENV", name == "PYTHONHOME":
+		return inWorkspace(value)
+	case match(authorities, name):
+		return value == "" || inWorkspace(value)
 	}
 	return true
+}
+
+func inWorkspace(name string) bool {
+	name = path.Clean(name)
+	return name == Workspace || strings.HasPrefix(name, Workspace+"/")
 }
 
 // CallerEnv returns the variables of env that go with a call: those that may

@@ -42,13 +42,15 @@ func TestPassEnv(t *testing.T) {
 func TestPassVariable(t *testing.T) {
 	for _, ok := range []string{
 		"A=", "A=b=c", "A=\xff\n", "VIRTUAL_ENV=/workspace/.venv", "VIRTUAL_ENV=/workspace", "PYTHONHOME=/workspace/a//b/",
-		"VIRTUAL_ENV_PROMPT=x", "PYTHONPATH=/usr/lib",
+		"VIRTUAL_ENV_PROMPT=x", "PYTHONPATH=/usr/lib", "SSL_CERT_FILE=/workspace/ca.pem", "NODE_EXTRA_CA_CERTS=", "SSL_CERT_FILES=/x",
+		"HTTPS_PROXY=http://proxy.example:3128", "no_proxy=localhost",
 	} {
 		assert.True(t, PassVariable(ok), "%q", ok)
 	}
 	for _, bad := range []string{
 		"", "A", "=", "=A", "A=\x00", "PATH=/x", "LD_PRELOAD=x", "VIRTUAL_ENV=/opt/venv", "VIRTUAL_ENV=/workspacex", "VIRTUAL_ENV=",
-		"VIRTUAL_ENV=.venv", "VIRTUAL_ENV=/workspace/../opt", "PYTHONHOME=/usr",
+		"VIRTUAL_ENV=.venv", "VIRTUAL_ENV=/workspace/../opt", "PYTHONHOME=/usr", "SSL_CERT_FILE=/opt/venv/cacert.pem",
+		"CURL_CA_BUNDLE=/workspacex", "npm_config_cafile=/etc/ssl/cert.pem",
 	} {
 		assert.False(t, PassVariable(bad), "%q", bad)
 	}
