@@ -2,55 +2,254 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/session"
 )
 
-func (a *app) cacheClearCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:     "toolchain-cache-clear",
-		Short:   "Remove the cache volumes of all toolchains",
-		Long:    "Remove the cache volumes of all toolchains and print the name of each that was removed. A volume that a session uses stays, and the exit code is 1.",
-		GroupID: groupToolchains,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.clearCaches(cmd.Context()) },
-	}
+// cacheClear is one invocation of the command.
+type cacheClear struct {
+	app    *app
+	force  bool
+	asJSON bool
+
+	volumes []string // of all kinds
 }
 
-func (a *app) clearCaches(ctx context.Context) error {
-	c := a.docker()
-	kinds, err := a.flags.kinds(a.env)
+// cacheRow is one volume.
+type cacheRow struct {
+	Volume  string   `json:"volume"`
+	Size    string   `json:"size"`    // as docker says it, "412.3MB"; empty: not known
+	UsedBy  []string `json:"used_by"` // ids of sessions
+	Removed bool     `json:"removed"`
+
+	users []docker.VolumeUser
+}
+
+func (a *app) cacheClearCmd() *cobra.Command {
+	c := cacheClear{app: a}
+	cmd := &cobra.Command{
+		Use:   "toolchain-cache-clear",
+		Short: "Remove the cache volumes of all toolchains",
+		Long: `Remove the cache volumes of all toolchains, for all users of the machine, and print the name and the size of each
+that was removed. While a session uses one, none is removed and the exit code is 1; --force removes the sidecars
+that use them as well.`,
+		GroupID: groupToolchains,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+	}
+	cmd.Flags().BoolVar(&c.force, "force", false, "remove the sidecars that use the volumes, too")
+	cmd.Flags().BoolVar(&c.asJSON, "json", false, "print a JSON array")
+	return cmd
+}
+
+func (c cacheClear) run(ctx context.Context) error {
+	kinds, err := c.app.flags.kinds(c.app.env)
 	if err != nil {
 		return &UsageError{Err: err}
 	}
-	if a.flags.dryRun {
-		for _, name := range kinds.Volumes() {
-			if _, err := fmt.Fprintln(a.streams.Out, dockerargs.Quote(append([]string{"docker"}, dockerargs.VolumeRemove(name)...))); err != nil {
-				return err
-			}
+	c.volumes = kinds.Volumes()
+	engine := c.app.docker()
+	if _, err := engine.Info(ctx); err != nil {
+		if c.app.flags.dryRun && !c.asJSON {
+			return c.previewAll()
 		}
-		return nil
-	}
-	if _, err := c.Info(ctx); err != nil {
 		return err
 	}
-	volumes, err := c.Volumes(ctx, kinds.Volumes())
+	if !c.app.flags.dryRun {
+		// What a killed session left uses nothing; failing to remove it shows below.
+		_ = session.Sweep(ctx, engine, hostfacts.Self())
+	}
+	rows, err := c.rows(ctx, engine)
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, name := range volumes {
-		if err := c.Do(ctx, dockerargs.VolumeRemove(name)); err != nil {
-			errs = append(errs, fmt.Errorf("remove volume %s: %w", name, err))
-			continue
+	err = c.refuse(rows)
+	if err == nil && !c.app.flags.dryRun {
+		err = c.remove(ctx, engine, rows)
+	}
+	if err == nil && c.app.flags.dryRun && !c.asJSON {
+		return c.preview(rows)
+	}
+	return errors.Join(c.print(rows), err)
+}
+
+// previewAll prints what a run would do if every volume were there.
+func (c cacheClear) previewAll() error {
+	c.app.printer.Warn("no engine answers; volumes are shown as if all were present")
+	var rows []cacheRow
+	for _, name := range c.volumes {
+		rows = append(rows, cacheRow{Volume: name})
+	}
+	return c.preview(rows)
+}
+
+// rows returns the cache volumes that exist.
+func (c cacheClear) rows(ctx context.Context, engine docker.Client) ([]cacheRow, error) {
+	volumes, err := engine.Volumes(ctx, c.volumes)
+	if err != nil || len(volumes) == 0 {
+		return nil, err
+	}
+	users, err := engine.VolumeUsers(ctx, volumes)
+	if err != nil {
+		return nil, err
+	}
+	sizes, err := engine.VolumeSizes(ctx)
+	if err != nil {
+		c.app.printer.Warn(err.Error()) // the volumes can go all the same
+	}
+	rows := make([]cacheRow, len(volumes))
+	for i, name := range volumes {
+		rows[i] = cacheRow{Volume: name, Size: sizes[name], UsedBy: []string{}}
+		for _, u := range users {
+			if slices.Contains(u.Volumes, name) {
+				rows[i].users = append(rows[i].users, u)
+				rows[i].UsedBy = append(rows[i].UsedBy, userName(u))
+			}
 		}
-		if _, err := fmt.Fprintln(a.streams.Out, name); err != nil {
+	}
+	return rows, nil
+}
+
+// userName is the session of a container, or the id of one that is none of ours.
+func userName(u docker.VolumeUser) string {
+	if id := u.Labels[plan.LabelSession]; id != "" {
+		return id
+	}
+	const short = 12
+	return u.ID[:min(short, len(u.ID))]
+}
+
+// CacheInUseError says that sessions use caches that were to be removed.
+type CacheInUseError struct {
+	Users  []string // sessions, or containers that are none of ours
+	Forced bool
+}
+
+func (e *CacheInUseError) Error() string {
+	if e.Forced {
+		return "the caches are used by containers that are none of aifo-coder's: " + strings.Join(e.Users, ", ") + "; nothing was removed"
+	}
+	return "the caches are used by " + strings.Join(e.Users, ", ") + "; nothing was removed"
+}
+
+// Hint says what to do about them.
+func (e *CacheInUseError) Hint() string {
+	if e.Forced {
+		return "remove those containers (docker rm --force CONTAINER)"
+	}
+	return "end those sessions, or remove their sidecars as well with --force"
+}
+
+// refuse returns a *CacheInUseError while somebody uses a volume. Containers
+// that are none of ours are not ours to remove.
+func (c cacheClear) refuse(rows []cacheRow) error {
+	var users []string
+	for _, u := range allUsers(rows) {
+		if !c.force || u.Labels[plan.LabelSession] == "" {
+			users = append(users, userName(u))
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	slices.Sort(users)
+	return &CacheInUseError{Users: slices.Compact(users), Forced: c.force}
+}
+
+// allUsers returns each container once.
+func allUsers(rows []cacheRow) []docker.VolumeUser {
+	var users []docker.VolumeUser
+	seen := map[string]bool{}
+	for _, r := range rows {
+		for _, u := range r.users {
+			if !seen[u.ID] {
+				seen[u.ID] = true
+				users = append(users, u)
+			}
+		}
+	}
+	return users
+}
+
+// commands returns what removes the volumes, after the containers that use them.
+func commands(rows []cacheRow) [][]string {
+	var list [][]string
+	if users := allUsers(rows); len(users) > 0 {
+		var ids []string
+		for _, u := range users {
+			ids = append(ids, u.ID)
+		}
+		list = append(list, dockerargs.Remove(ids...))
+	}
+	for _, r := range rows {
+		list = append(list, dockerargs.VolumeRemove(r.Volume))
+	}
+	return list
+}
+
+func (c cacheClear) preview(rows []cacheRow) error {
+	for _, argv := range commands(rows) {
+		if _, err := fmt.Fprintln(c.app.streams.Out, dockerargs.Quote(append([]string{docker.Program}, argv...))); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// remove carries the commands out. A volume that cannot be removed does not
+// keep the others from going.
+func (c cacheClear) remove(ctx context.Context, engine docker.Client, rows []cacheRow) error {
+	list := commands(rows)
+	if len(list) > len(rows) {
+		if err := engine.Do(ctx, list[0]); err != nil {
+			return fmt.Errorf("remove the sidecars: %w", err)
+		}
+		list = list[1:]
+	}
+	var errs []error
+	for i, argv := range list {
+		if err := engine.Do(ctx, argv); err != nil {
+			errs = append(errs, fmt.Errorf("remove volume %s: %w", rows[i].Volume, err))
+			continue
+		}
+		rows[i].Removed = true
+	}
 	return errors.Join(errs...)
+}
+
+// print prints the volumes that were removed, or all of them as JSON.
+func (c cacheClear) print(rows []cacheRow) error {
+	if c.asJSON {
+		return writeJSON(c.app.streams.Out, rows)
+	}
+	t := tabwriter.NewWriter(c.app.streams.Out, 0, 8, 2, ' ', 0)
+	for _, r := range rows {
+		if r.Removed {
+			fmt.Fprintf(t, "%s\t%s\n", r.Volume, firstNonEmpty(r.Size, "unknown"))
+		}
+	}
+	return t.Flush()
+}
+
+// writeJSON writes rows as an array for scripts, one that is empty for none.
+func writeJSON[T any](w io.Writer, rows []T) error {
+	if rows == nil {
+		rows = []T{}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(rows)
 }

@@ -124,6 +124,8 @@ func (f fakeDocker) run() int {
 		}
 		fmt.Fprint(os.Stderr, os.Getenv("FAKE_DOCKER_LOGS"))
 		return 0
+	case "system df":
+		return f.volumeSizes(f.parse(2, "--verbose", "--format="))
 	case "volume ls":
 		f.parse(2, "--format=")
 		for _, name := range f.names("volumes") {
@@ -138,7 +140,7 @@ func (f fakeDocker) run() int {
 }
 
 func (f fakeDocker) verb() string {
-	if len(f.argv) > 1 && slices.Contains([]string{"image", "network", "container", "volume"}, f.argv[0]) {
+	if len(f.argv) > 1 && slices.Contains([]string{"image", "network", "container", "volume", "system"}, f.argv[0]) {
 		return f.argv[0] + " " + f.argv[1]
 	}
 	if len(f.argv) == 0 {
@@ -215,6 +217,36 @@ func (f fakeDocker) parse(skip int, known ...string) parsed {
 type object struct {
 	Labels map[string]string
 	PID    int // of the docker that runs in the foreground; 0: none
+	Mounts []mount
+}
+
+// mount is a volume of a container, as docker inspect shows it.
+type mount struct{ Type, Name string }
+
+func volumes(options []string) []mount {
+	var mounts []mount
+	for _, o := range options {
+		if name, ok := strings.CutPrefix(o, "type=volume,source="); ok {
+			name, _, _ = strings.Cut(name, ",")
+			mounts = append(mounts, mount{"volume", name})
+		}
+	}
+	return mounts
+}
+
+// volumeSizes says that a volume is as large as its file.
+func (f fakeDocker) volumeSizes(p parsed) int {
+	if p.opt("--format") != "{{json .Volumes}}" {
+		f.unexpected("unknown format")
+	}
+	list := []map[string]string{}
+	for _, name := range f.names("volumes") {
+		info, err := os.Stat(f.path("volumes", name))
+		f.check(err)
+		list = append(list, map[string]string{"Name": name, "Size": fmt.Sprintf("%dB", info.Size())})
+	}
+	fmt.Println(jsonOf(list))
+	return 0
 }
 
 func labels(words []string) map[string]string {
@@ -351,6 +383,13 @@ func (f fakeDocker) inspectContainer(p parsed) int {
 		return f.answer(f.has("containers", p.one(f)), "true")
 	case "{{.Id}} {{json .Config.Labels}}":
 		return f.printLabels("containers", p.args)
+	case "[{{json .Id}},{{json .Config.Labels}},{{json .Mounts}}]":
+		code := 0
+		for _, name := range p.args {
+			o, found := f.get("containers", name)
+			code = max(code, f.answer(found, jsonOf([]any{name, o.Labels, o.Mounts})))
+		}
+		return code
 	}
 	f.unexpected("unknown format")
 	return exitUnexpected
@@ -383,14 +422,29 @@ func (f fakeDocker) list(kind string, p parsed) int {
 	}
 	for _, name := range f.names(kind) {
 		o, _ := f.get(kind, name)
-		if !slices.ContainsFunc(p.opts["--filter"], func(filter string) bool { return !f.matches(o, filter) }) {
+		if f.passes(o, p.opts["--filter"]) {
 			fmt.Println(name)
 		}
 	}
 	return 0
 }
 
-// matches reports whether the object passes a filter of ls.
+// passes reports whether the object has all the labels and any of the volumes.
+func (f fakeDocker) passes(o object, filters []string) bool {
+	var labels, volumes []string
+	for _, filter := range filters {
+		if name, ok := strings.CutPrefix(filter, "volume="); ok {
+			volumes = append(volumes, name)
+		} else {
+			labels = append(labels, filter)
+		}
+	}
+	uses := func(m mount) bool { return slices.Contains(volumes, m.Name) }
+	return (len(volumes) == 0 || slices.ContainsFunc(o.Mounts, uses)) &&
+		!slices.ContainsFunc(labels, func(filter string) bool { return !f.matches(o, filter) })
+}
+
+// matches reports whether the object has the label of a filter.
 func (f fakeDocker) matches(o object, filter string) bool {
 	want, ok := strings.CutPrefix(filter, "label=")
 	if !ok {
@@ -421,12 +475,14 @@ func (f fakeDocker) runContainer() int {
 		return 125
 	}
 	f.add("containers", name, labels(p.opts["--label"]))
+	f.put("containers", name, object{Labels: labels(p.opts["--label"]), Mounts: volumes(p.opts["--mount"])})
 	if _, detached := p.opts["--detach"]; detached {
+		f.writeEnv("env-"+f.kind(name), p.opts["--env"])
 		f.block(name)
 		fmt.Println("id-of-" + name)
 		return 0
 	}
-	f.writeEnv(p.opts["--env"])
+	f.writeEnv("env", p.opts["--env"])
 	f.awaitSidecars(name)
 	code := f.block(name)
 	if code == 0 {
@@ -438,9 +494,15 @@ func (f fakeDocker) runContainer() int {
 	return code
 }
 
+// kind is the toolchain of a sidecar.
+func (f fakeDocker) kind(container string) string {
+	o, _ := f.get("containers", container)
+	return o.Labels["dev.aifo-coder.kind"]
+}
+
 // writeEnv writes what a container gets for the variables that the vector has
 // by name only.
-func (f fakeDocker) writeEnv(env []string) {
+func (f fakeDocker) writeEnv(file string, env []string) {
 	var b strings.Builder
 	for _, e := range env {
 		if strings.Contains(e, "=") {
@@ -452,7 +514,7 @@ func (f fakeDocker) writeEnv(env []string) {
 		}
 		b.WriteString(e + "=" + v + "\n")
 	}
-	f.check(os.WriteFile(filepath.Join(f.dir, "env"), []byte(b.String()), 0o600))
+	f.check(os.WriteFile(filepath.Join(f.dir, file), []byte(b.String()), 0o600))
 }
 
 func scriptedExit(f fakeDocker) int {
