@@ -127,7 +127,11 @@ func variables(t *testing.T) map[string]bool {
 		kind := strings.ToUpper(strings.TrimPrefix(k.Name, "c-"))
 		names["AIFO_"+kind+"_TOOLCHAIN_VERSION"] = true
 		names["AIFO_"+kind+"_TOOLCHAIN_IMAGE"] = true
+		if k.Official != "" {
+			names["AIFO_"+kind+"_TOOLCHAIN_USE_OFFICIAL"] = true
+		}
 	}
+	names["AIFO_CCPP_TOOLCHAIN_VERSION"], names["AIFO_CCPP_TOOLCHAIN_IMAGE"] = true, true
 	for _, dir := range readers {
 		files, err := filepath.Glob(filepath.Join(repository, dir, "*.go"))
 		require.NoError(t, err)

@@ -29,10 +29,11 @@ type flags struct {
 	bootstrap  []string
 	timeout    string
 
-	image     string
-	flavor    string
-	network   string
-	workspace string
+	image       string
+	flavor      string
+	ignoreLocal bool
+	network     string
+	workspace   string
 
 	nonInteractive bool
 	quiet          bool
@@ -54,6 +55,7 @@ func (f *flags) register(root *cobra.Command) {
 	fs.StringVar(&f.timeout, "toolchain-timeout", "", "end a tool call that takes longer than `DURATION`, as in 90s or 1h30m; a number alone is seconds")
 	fs.StringVar(&f.image, "image", "", "use `IMAGE` for the agent")
 	fs.StringVar(&f.flavor, "flavor", "", "flavour of the agent's image: `full|slim`")
+	fs.BoolVar(&f.ignoreLocal, "ignore-local-images", false, "choose images as if none were on this machine, and pull them")
 	fs.StringVar(&f.network, "docker-network", "", "join the network `NAME` instead of one of the session's own")
 	fs.StringVar(&f.workspace, "workspace", "", "mount `DIR` as /workspace (default: the repository around the working directory)")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the docker commands instead of running them")
@@ -105,12 +107,13 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 		return plan.Options{}, err
 	}
 	o := plan.Options{
-		Kinds:      kinds,
-		Toolchains: withEnv(selections, env),
-		NoCache:    f.noCache,
-		UnixSocket: f.unixSocket || env.Get("AIFO_TOOLEEXEC_USE_UNIX") == "1",
-		Image:      f.image,
-		Network:    firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
+		Kinds:       kinds,
+		Toolchains:  selections,
+		NoCache:     f.noCache,
+		UnixSocket:  f.unixSocket || env.Get("AIFO_TOOLEEXEC_USE_UNIX") == "1",
+		IgnoreLocal: f.ignoreLocal || env.Get("AIFO_CODER_IGNORE_LOCAL_IMAGES") == "1",
+		Image:       f.image,
+		Network:     firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
 	}
 	if o.GlobalTypeScript, err = parseBootstrap(f.bootstrap); err != nil {
 		return plan.Options{}, err
@@ -136,25 +139,15 @@ func checkOptions(o plan.Options, env hostfacts.Env, goos string) error {
 	if o.UnixSocket && goos != "linux" {
 		return errors.New("--toolchain-unix-socket works on Linux only, where containers share the host's kernel; leave it out to use TCP")
 	}
+	if err := checkRegistries(env); err != nil {
+		return err
+	}
 	for _, ref := range plan.Images(o, env) {
 		if err := imageref.Check(ref); err != nil {
 			return err
 		}
 	}
 	return checkNetwork(o.Network)
-}
-
-// withEnv fills versions and images that the command line leaves open from
-// AIFO_<KIND>_TOOLCHAIN_VERSION and _IMAGE.
-func withEnv(selections []toolchain.Selection, env hostfacts.Env) []toolchain.Selection {
-	for i, s := range selections {
-		name := strings.ToUpper(strings.TrimPrefix(s.Kind.Name, "c-"))
-		if s.Version == "" && s.Image == "" {
-			selections[i].Version = env.Get("AIFO_" + name + "_TOOLCHAIN_VERSION")
-			selections[i].Image = env.Get("AIFO_" + name + "_TOOLCHAIN_IMAGE")
-		}
-	}
-	return selections
 }
 
 func parseBootstrap(values []string) (globalTypeScript bool, err error) {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -23,6 +22,7 @@ type imageRow struct {
 	Name    string `json:"name"`
 	Image   string `json:"image"`
 	Present bool   `json:"present"`
+	Source  string `json:"source"` // what decided: a flag, a variable, "local" or "default"
 }
 
 func (a *app) imagesCmd() *cobra.Command {
@@ -50,7 +50,10 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 	if err != nil {
 		return nil, &UsageError{Err: err}
 	}
-	chosen.Toolchains = completed(chosen, a.env)
+	for _, w := range deprecated(a.env) {
+		a.printer.Warn(w)
+	}
+	chosen.Toolchains = completed(chosen)
 	var refs []string
 	for _, ag := range agent.All() {
 		chosen.Agent = &ag
@@ -67,18 +70,18 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 	}
 	var rows []imageRow
 	for _, ag := range agent.All() {
-		ref := plan.AgentImage(ag, chosen, a.env)
-		rows = append(rows, imageRow{Type: "agent", Name: ag.Name, Image: ref, Present: f.Present(ref)})
+		c := plan.AgentImage(ag, chosen, a.env, f.Present)
+		rows = append(rows, imageRow{Type: "agent", Name: ag.Name, Image: c.Ref, Present: f.Present(c.Ref), Source: c.Source})
 	}
 	for _, s := range chosen.Toolchains {
-		ref := s.Resolve(f.Present)
-		rows = append(rows, imageRow{Type: "toolchain", Name: s.Kind.Name, Image: ref, Present: f.Present(ref)})
+		c := plan.ToolchainImage(s, chosen, a.env, f.Present)
+		rows = append(rows, imageRow{Type: "toolchain", Name: s.Kind.Name, Image: c.Ref, Present: f.Present(c.Ref), Source: c.Source})
 	}
 	return rows, nil
 }
 
 // completed adds the kinds that were not selected, in their default form.
-func completed(o plan.Options, env hostfacts.Env) []toolchain.Selection {
+func completed(o plan.Options) []toolchain.Selection {
 	var list []toolchain.Selection
 	for _, k := range o.Kinds.Kinds() {
 		s := toolchain.Selection{Kind: k}
@@ -89,23 +92,21 @@ func completed(o plan.Options, env hostfacts.Env) []toolchain.Selection {
 		}
 		list = append(list, s)
 	}
-	return withEnv(list, env)
+	return list
 }
 
 func writeImages(w io.Writer, rows []imageRow, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(rows)
+		return writeJSON(w, rows)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "TYPE\tNAME\tIMAGE\tPRESENT")
+	fmt.Fprintln(t, "TYPE\tNAME\tIMAGE\tPRESENT\tSOURCE")
 	for _, r := range rows {
 		present := "no"
 		if r.Present {
 			present = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Type, r.Name, r.Image, present)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Type, r.Name, r.Image, present, r.Source)
 	}
 	return t.Flush()
 }

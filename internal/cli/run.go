@@ -41,6 +41,9 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 	}
 	a.warnDefinitions(f)
 	p := plan.Build(o, f, id)
+	for _, w := range append(deprecated(a.env), p.Warnings...) {
+		a.printer.Warn(w)
+	}
 	a.explain(p, f)
 	if a.flags.dryRun {
 		return a.show(p)
@@ -86,10 +89,10 @@ func (a *app) explain(p plan.Plan, f hostfacts.Facts) {
 	}
 	a.printer.Notice(fmt.Sprintf("workspace: %s", f.Workspace))
 	if p.Agent != nil {
-		a.printer.Notice(fmt.Sprintf("agent image: %s", p.Agent.Image))
+		a.printer.Notice(fmt.Sprintf("agent image: %s (%s)", p.Agent.Image, p.Source))
 	}
 	for _, s := range p.Sidecars {
-		a.printer.Notice(fmt.Sprintf("toolchain %s: %s", s.Kind, s.Image))
+		a.printer.Notice(fmt.Sprintf("toolchain %s: %s (%s)", s.Kind, s.Image, s.Source))
 	}
 	if a.flags.dryRun {
 		a.printer.Notice("dry run: docker is not executed")
@@ -99,7 +102,7 @@ func (a *app) explain(p plan.Plan, f hostfacts.Facts) {
 // show prints the commands of the plan.
 func (a *app) show(p plan.Plan) error {
 	for _, m := range p.Missing {
-		a.printer.Warn(fmt.Sprintf("image %s is not on this machine; %s", m.Ref, m.Hint()))
+		a.printer.Warn(m.Reason() + "; " + m.Hint())
 	}
 	for _, argv := range p.Commands() {
 		if _, err := fmt.Fprintln(a.streams.Out, dockerargs.Quote(argv)); err != nil {

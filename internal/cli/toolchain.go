@@ -56,6 +56,6 @@ func addDirect(o *plan.Options, s toolchain.Selection, command []string, a *app)
 	if len(selections) > 1 {
 		return errors.New("the toolchain command runs in one sidecar; leave --toolchain out")
 	}
-	o.Toolchains, o.Args = withEnv(selections, a.env), command
+	o.Toolchains, o.Args = selections, command
 	return nil
 }

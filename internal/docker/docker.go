@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +32,18 @@ type Client struct {
 	Env []string // environment of every command; nil: ours
 	// Trace, when set, is told each command that changes something.
 	Trace func(argv []string)
+}
+
+// With returns a client whose commands have further variables.
+func (c Client) With(variables map[string]string) Client {
+	if c.Env == nil {
+		c.Env = os.Environ()
+	}
+	c.Env = slices.Clip(c.Env)
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		c.Env = append(c.Env, name+"="+variables[name])
+	}
+	return c
 }
 
 // EngineError says that the docker command is there but its engine does not answer.

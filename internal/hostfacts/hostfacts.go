@@ -39,7 +39,10 @@ type Facts struct {
 
 	StdinTTY, StdoutTTY bool
 
-	CABundle string // certificate authorities for containers; empty: the images' own
+	CABundle CABundle // certificate authorities for containers
+
+	// Warnings are what the user should know about the host, a line each.
+	Warnings []string
 
 	Git   GitIdentity
 	Owner Owner
@@ -133,8 +136,11 @@ func Host(ctx context.Context, workspace string) (Facts, error) {
 	if err := f.readWorkspace(workspace); err != nil {
 		return Facts{}, err
 	}
-	f.Git = gitIdentity(ctx, f.Env)
-	f.CABundle, err = caBundle(f.Env)
+	// Git's programs take as long as reading the authorities does.
+	var identified sync.WaitGroup
+	identified.Go(func() { f.Git = gitIdentity(ctx, f.Env) })
+	err = f.readCABundle(SystemCAPlaces)
+	identified.Wait()
 	return f, err
 }
 
@@ -233,29 +239,6 @@ func reason(err error) string {
 		return pathErr.Err.Error()
 	}
 	return err.Error()
-}
-
-// caBundle returns the file that AIFO_CODER_CA_BUNDLE names.
-func caBundle(env Env) (string, error) {
-	name := env.Get("AIFO_CODER_CA_BUNDLE")
-	if name == "" {
-		return "", nil
-	}
-	path, err := filepath.Abs(name)
-	if err == nil {
-		path, err = filepath.EvalSymlinks(path)
-	}
-	var info os.FileInfo
-	if err == nil {
-		info, err = os.Stat(path)
-	}
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file", path)
-	}
-	if err != nil {
-		return "", &EnvError{Name: "AIFO_CODER_CA_BUNDLE", Err: err}
-	}
-	return path, nil
 }
 
 // gitIdentity reads the user's own configuration, never a repository's: it

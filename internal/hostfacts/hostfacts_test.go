@@ -241,22 +241,6 @@ func TestRelativeDirs(t *testing.T) {
 	require.Equal(t, []string{want.CacheDir, want.StateDir, want.RuntimeDir}, []string{got.CacheDir, got.StateDir, got.RuntimeDir})
 }
 
-func TestCABundle(t *testing.T) {
-	_, dir := host(t)
-	t.Chdir(dir)
-	require.Empty(t, read(t, "").CABundle)
-	bundle := filepath.Join(dir, "ca.pem")
-	require.NoError(t, os.WriteFile(bundle, nil, 0o600))
-	for _, spelled := range []string{bundle, "ca.pem"} {
-		t.Setenv("AIFO_CODER_CA_BUNDLE", spelled)
-		require.Equal(t, bundle, read(t, "").CABundle)
-	}
-	t.Setenv("AIFO_CODER_CA_BUNDLE", bundle+"x")
-	_, err := hostfacts.Host(t.Context(), "")
-	require.ErrorContains(t, err, "AIFO_CODER_CA_BUNDLE")
-	require.ErrorIs(t, err, os.ErrNotExist)
-}
-
 // TestReadingChangesNothing: a dry run reads the same facts.
 func TestReadingChangesNothing(t *testing.T) {
 	home, dir := host(t)

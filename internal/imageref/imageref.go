@@ -27,6 +27,12 @@ func Check(ref string) error {
 	return nil
 }
 
+// Qualified reports whether ref names its registry. One that does not is Docker's.
+func Qualified(ref string) bool {
+	host, _, ok := strings.Cut(ref, "/")
+	return ok && (strings.ContainsAny(host, ".:") || host == "localhost")
+}
+
 // FirstParty reports whether ref names, without a registry, an image that this
 // project builds. Nobody may pull such a name: on a public registry it would
 // belong to whoever registers it first.

@@ -10,7 +10,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/agent"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
-	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -20,9 +19,11 @@ var passed = []string{"COLORTERM", "EDITOR", "LANG", "NO_COLOR", "TERM", "TZ", "
 // envPrefix marks variables of the host that are passed with the prefix taken off.
 const envPrefix = "AIFO_ENV_"
 
-// agent returns the agent's container.
-func (b planner) agent(p *Proxy) dockerargs.Run {
-	name := "aifo-coder-" + b.o.Agent.Name + "-" + b.id
+func (b planner) agentName() string { return "aifo-coder-" + b.o.Agent.Name + "-" + b.id }
+
+// agent returns the agent's container, from the image.
+func (b planner) agent(p *Proxy, image string) dockerargs.Run {
+	name := b.agentName()
 	run := dockerargs.Run{
 		Remove:      true,
 		Interactive: true,
@@ -38,30 +39,13 @@ func (b planner) agent(p *Proxy) dockerargs.Run {
 		Env:         b.agentEnv(p),
 		User:        bootUser,
 		Entrypoint:  execproto.ShimBinary,
-		Image:       AgentImage(*b.o.Agent, b.o, b.f.Env),
+		Image:       image,
 		Args:        b.agentBoot(),
 	}
 	if p != nil && p.SocketDir == "" && b.nativeLinux() {
 		run.AddHosts = []string{hostAlias + ":host-gateway"}
 	}
 	return run
-}
-
-// AgentImage returns the image of an agent: the one of --image or
-// AIFO_CODER_IMAGE, else ours, whose name AIFO_CODER_IMAGE_PREFIX,
-// AIFO_CODER_IMAGE_TAG and AIFO_TAG change.
-func AgentImage(a agent.Agent, o Options, env hostfacts.Env) string {
-	image, tag := o.Image, env.Get("AIFO_CODER_IMAGE_TAG")
-	if image == "" {
-		image = env.Get("AIFO_CODER_IMAGE")
-	}
-	if tag == "" {
-		tag = env.Get("AIFO_TAG")
-	}
-	return a.Image(agent.ImageOptions{
-		Image: image, Tag: tag, Slim: o.Slim,
-		Prefix: env.Get("AIFO_CODER_IMAGE_PREFIX"),
-	})
 }
 
 // agentBoot returns the arguments of the boot program in the agent's container.
@@ -143,9 +127,7 @@ func (b planner) agentEnv(p *Proxy) []dockerargs.Env {
 	if _, set := b.secrets()[agent.SandboxEnv]; !set {
 		env = append(env, dockerargs.Env{Name: agent.SandboxEnv, Value: "1"})
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.secrets())) {
-		env = append(env, dockerargs.Env{Name: name, Secret: true})
-	}
+	env = append(env, secretEnv(b.secrets())...)
 	env = append(env, b.caEnv()...)
 	if p == nil {
 		return env
@@ -160,6 +142,7 @@ func (b planner) agentEnv(p *Proxy) []dockerargs.Env {
 // secrets returns the variables that the agent's vector has by name only.
 func (b planner) secrets() map[string]string {
 	values := b.o.Agent.CredentialValues(b.f.Env.Get)
+	maps.Copy(values, b.net.values)
 	for _, name := range passed {
 		if v := b.f.Env.Get(name); v != "" {
 			values[name] = v

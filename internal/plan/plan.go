@@ -18,7 +18,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
-	"github.com/aifo-coder/aifo-coder/internal/imageref"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
@@ -39,6 +38,8 @@ type Options struct {
 	Exec        Exec
 	ToolTimeout time.Duration // ends a tool call that takes longer; 0: never
 	ToolGrace   time.Duration // between INT, TERM and KILL when a tool call is ended; 0: DefaultToolGrace
+
+	IgnoreLocal bool // choose images as if none were on this machine, and pull them
 
 	Image   string // exact agent image
 	Slim    bool   // the slim flavour of the agent image
@@ -90,7 +91,9 @@ type Plan struct {
 	Proxy    *Proxy // nil without sidecars or without an agent
 	Sidecars []Sidecar
 	Agent    *dockerargs.Run
+	Source   string           // what decided for the agent's image, see Choice
 	Direct   *dockerargs.Exec // the toolchain subcommand's command
+	Call     Call             // that of Direct
 
 	Exec        Exec
 	ToolTimeout time.Duration
@@ -101,6 +104,9 @@ type Plan struct {
 	// Secrets are the values of the agent's variables that its vector has by
 	// name only; the docker command gets them in its environment.
 	Secrets map[string]string
+
+	// Warnings are what the user should know beforehand, a line each.
+	Warnings []string
 }
 
 // Network is the session's network.
@@ -119,14 +125,16 @@ type Proxy struct {
 
 // Sidecar is one toolchain's container.
 type Sidecar struct {
-	Kind  string
-	Image string
-	User  string // uid:gid of the tools
+	Kind   string
+	Image  string
+	Source string // what decided for the image, see Choice
+	User   string // uid:gid of the tools
 	// SocketDir is the host directory of the unix socket to its exec server, or
 	// empty. Each has its own, so that no container sees another's socket.
 	SocketDir string
 	Run       dockerargs.Run
-	Bootstrap []Bootstrap // completes the sidecar before it serves calls
+	Secrets   map[string]string // values of the variables that Run has by name only
+	Bootstrap []Bootstrap       // completes the sidecar before it serves calls
 }
 
 // Bootstrap is a command that completes a sidecar.
@@ -135,40 +143,30 @@ type Bootstrap struct {
 	Exec dockerargs.Exec
 }
 
-// MissingImage is an image of ours that is not present, with what builds it.
-type MissingImage struct {
-	Ref    string
-	Target string // of the Makefile; empty: this project does not build it
-}
-
-// Hint says how to get the image.
-func (m MissingImage) Hint() string {
-	if m.Target == "" {
-		return "this version of aifo-coder does not build it; name an image that holds the agent with --image IMAGE or AIFO_CODER_IMAGE"
-	}
-	return "build it in a checkout of aifo-coder: make " + m.Target
-}
-
 // Build returns the plan of session id for the options on the host of the facts.
 func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
+	b.net = b.networkEnv()
 	p := Plan{
 		ID: id, Network: b.network(), Exec: o.Exec, Kinds: o.Kinds,
 		ToolTimeout: o.ToolTimeout, ToolGrace: cmp.Or(o.ToolGrace, DefaultToolGrace),
+		Warnings: slices.Concat(f.Warnings, b.net.warnings),
 	}
 	for _, s := range o.Toolchains {
 		p.Sidecars = append(p.Sidecars, b.sidecar(s))
 	}
 	if o.Agent == nil {
-		direct := b.direct(p.Sidecars[0])
+		p.Call = b.direct()
+		direct := ToolExec(p.Sidecars[0].Run.Name, p.Sidecars[0].User, p.Call)
 		p.Direct = &direct
 	} else {
 		p.Proxy = b.proxy()
-		run := b.agent(p.Proxy)
-		p.Agent, p.Secrets = &run, b.secrets()
+		image := b.images().agent(*o.Agent)
+		run := b.agent(p.Proxy, image.Ref)
+		p.Agent, p.Source, p.Secrets = &run, image.Source, b.secrets()
 		p.StateDirs = b.stateDirs()
 	}
-	p.Pulls, p.Missing = b.absent(p)
+	p.Pulls, p.Missing = b.absent()
 	return p
 }
 
@@ -177,6 +175,8 @@ type planner struct {
 	o  Options
 	f  hostfacts.Facts
 	id string
+
+	net networkEnv
 }
 
 func (b planner) network() Network {
@@ -264,45 +264,6 @@ func (b planner) workdir() string {
 		return execproto.Workspace // the workspace was chosen elsewhere
 	}
 	return path.Join(execproto.Workspace, filepath.ToSlash(rel))
-}
-
-// absent splits the images that are known to be absent into those to pull and
-// those of ours, which nobody may pull from a public registry.
-func (b planner) absent(p Plan) (pulls []string, missing []MissingImage) {
-	if b.f.Engine == nil {
-		return nil, nil
-	}
-	for _, s := range p.Sidecars {
-		kind, _ := b.o.Kinds.Lookup(s.Kind)
-		pulls, missing = b.sort(pulls, missing, MissingImage{Ref: s.Image, Target: kind.MakeTarget})
-	}
-	if p.Agent != nil {
-		pulls, missing = b.sort(pulls, missing, MissingImage{Ref: p.Agent.Image, Target: b.o.Agent.MakeTarget(b.o.Slim)})
-	}
-	return pulls, missing
-}
-
-func (b planner) sort(pulls []string, missing []MissingImage, m MissingImage) ([]string, []MissingImage) {
-	switch {
-	case b.f.Present(m.Ref), slices.Contains(pulls, m.Ref):
-	case imageref.FirstParty(m.Ref):
-		missing = append(missing, m)
-	default:
-		pulls = append(pulls, m.Ref)
-	}
-	return pulls, missing
-}
-
-// Images returns every image reference that Build may choose or ask about.
-func Images(o Options, env hostfacts.Env) []string {
-	var refs []string
-	for _, s := range o.Toolchains {
-		refs = append(refs, s.Images()...)
-	}
-	if o.Agent != nil {
-		refs = append(refs, AgentImage(*o.Agent, o, env))
-	}
-	return refs
 }
 
 // Commands returns the vectors of every docker command that changes something,

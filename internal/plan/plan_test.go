@@ -315,12 +315,14 @@ func TestBootstrap(t *testing.T) {
 
 func TestCABundle(t *testing.T) {
 	f := facts()
-	f.CABundle = "/etc/ssl/corp.pem"
+	f.CABundle = hostfacts.CABundle{All: hostfacts.CAFile{Path: "/etc/ssl/corp.pem"}, Private: hostfacts.CAFile{Path: "/etc/ssl/private.pem"}}
 	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "node")}, f, "id")
 	for _, run := range []dockerargs.Run{*p.Agent, p.Sidecars[0].Run} {
 		argv := strings.Join(run.Argv(), " ")
 		require.Contains(t, argv, "source=/etc/ssl/corp.pem,target=/etc/ssl/certs/aifo-ca-bundle.crt,readonly")
-		require.Contains(t, argv, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/aifo-ca-bundle.crt")
+		require.Contains(t, argv, "source=/etc/ssl/private.pem,target=/etc/ssl/certs/aifo-ca-extra.crt,readonly")
+		require.Contains(t, argv, "SSL_CERT_FILE=/etc/ssl/certs/aifo-ca-bundle.crt")
+		require.Contains(t, argv, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/aifo-ca-extra.crt")
 	}
 }
 

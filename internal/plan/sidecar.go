@@ -52,8 +52,10 @@ func (b planner) boot(k toolchain.Kind) []string {
 	return args
 }
 
+func (b planner) sidecarName(kind string) string { return "aifo-tc-" + kind + "-" + b.id }
+
 func (b planner) sidecar(s toolchain.Selection) Sidecar {
-	name := "aifo-tc-" + s.Kind.Name + "-" + b.id
+	name, image := b.sidecarName(s.Kind.Name), b.images().toolchain(s)
 	run := dockerargs.Run{
 		// Not removed by itself: when it fails to start, its log tells why.
 		Detach:     true,
@@ -65,18 +67,18 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 		CapAdd:     b.caps(s.Kind, sidecarCaps),
 		PidsLimit:  pidsLimit,
 		Mounts:     b.sidecarMounts(s.Kind),
-		Env:        b.sidecarEnv(s.Kind),
+		Env:        append(b.sidecarEnv(s.Kind), secretEnv(b.net.values)...),
 		User:       bootUser,
 		Entrypoint: execproto.ShimBinary,
-		Image:      s.Resolve(b.f.Present),
+		Image:      image.Ref,
 		Args:       b.sidecarBoot(s.Kind),
 	}
 	if b.o.Agent != nil && !b.o.UnixSocket && b.nativeLinux() {
 		run.AddHosts = []string{hostAlias + ":host-gateway"}
 	}
 	return Sidecar{
-		Kind: s.Kind.Name, Image: run.Image, User: b.userSpec(s.Kind), Run: run, Bootstrap: b.bootstrap(s.Kind, name),
-		SocketDir: b.serveDir(s.Kind.Name),
+		Kind: s.Kind.Name, Image: image.Ref, Source: image.Source, User: b.userSpec(s.Kind), Run: run, Bootstrap: b.bootstrap(s.Kind, name),
+		SocketDir: b.serveDir(s.Kind.Name), Secrets: b.net.values,
 	}
 }
 
@@ -225,37 +227,11 @@ func (c Call) runArgs() []string {
 	return append(args, words[1:]...)
 }
 
-func (b planner) direct(s Sidecar) dockerargs.Exec {
-	return ToolExec(s.Run.Name, s.User, Call{
-		ID: b.id, Kind: s.Kind, Cwd: b.workdir(), Argv: b.o.Args, Stdin: true, TTY: b.f.Interactive(),
-	})
-}
-
-// caBundle is where the host's certificate authorities are seen in a container.
-const caBundle = "/etc/ssl/certs/aifo-ca-bundle.crt"
-
-// caVariables make the usual tools trust the bundle.
-var caVariables = []string{
-	"CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
-	"PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE",
-}
-
-func (b planner) caMount() []dockerargs.Mount {
-	if b.f.CABundle == "" {
-		return nil
+// direct returns the toolchain subcommand's command.
+func (b planner) direct() Call {
+	return Call{
+		ID: b.id, Kind: b.o.Toolchains[0].Kind.Name, Cwd: b.workdir(), Argv: b.o.Args, Stdin: true, TTY: b.f.Interactive(),
 	}
-	return []dockerargs.Mount{dockerargs.BindRO(b.f.CABundle, caBundle)}
-}
-
-func (b planner) caEnv() []dockerargs.Env {
-	if b.f.CABundle == "" {
-		return nil
-	}
-	env := make([]dockerargs.Env, len(caVariables))
-	for i, name := range caVariables {
-		env[i] = dockerargs.Env{Name: name, Value: caBundle}
-	}
-	return env
 }
 
 func hostPort(port int) string { return net.JoinHostPort(hostAlias, strconv.Itoa(port)) }

@@ -55,10 +55,7 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 // removes it when running ends.
 func (s *Session) agentContainer(running context.Context, env map[string]string, forward <-chan os.Signal) (int, error) {
 	cmd := s.interactive(s.Plan.Agent.Argv())
-	cmd.Env = os.Environ()
-	for name, value := range env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
+	cmd.Env = s.Docker.With(env).Env
 	lasting := context.WithoutCancel(running)
 	ended, end := context.WithCancel(lasting)
 	cmd.Signals = s.whenRunning(ended, forward)

@@ -67,12 +67,10 @@ func newEvent() event { return event{done: make(chan struct{}), once: &sync.Once
 
 func (e event) happen() { e.once.Do(func() { close(e.done) }) }
 
-// MissingImageError says that an image of ours has not been built.
+// MissingImageError says that an image of ours cannot be had.
 type MissingImageError struct{ plan.MissingImage }
 
-func (e *MissingImageError) Error() string {
-	return fmt.Sprintf("image %s is not on this machine", e.Ref)
-}
+func (e *MissingImageError) Error() string { return e.Reason() }
 
 // missing returns a *MissingImageError for each image, joined.
 func missing(images []plan.MissingImage) error {
@@ -112,7 +110,7 @@ func (s *Session) start(ctx context.Context) (int, error) {
 
 // prepare does everything that comes before the agent's container.
 func (s *Session) prepare(ctx context.Context) error {
-	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.pull, s.startSweep, s.findGateway, s.createNetwork}
+	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.installCABundle, s.pull, s.startSweep, s.findGateway, s.createNetwork}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -192,6 +190,8 @@ func (s *Session) installShims(context.Context) error {
 	_, err := shims.Install(s.Facts.CacheDir, s.Facts.Engine.GOARCH(), s.Plan.Kinds.Tools())
 	return err
 }
+
+func (s *Session) installCABundle(context.Context) error { return s.Facts.CABundle.Install() }
 
 func (s *Session) pull(ctx context.Context) error {
 	for _, image := range s.Plan.Pulls {

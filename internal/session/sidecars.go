@@ -100,7 +100,7 @@ func (s *Session) removeSidecars(ctx context.Context, sc *sidecars) error {
 func (s *Session) startSidecar(ctx context.Context, e executor, one *sidecar) error {
 	bounded, cancel := s.bounded()
 	defer cancel()
-	if err := s.Docker.Do(bounded, one.Run.Argv()); err != nil {
+	if err := s.Docker.With(one.Secrets).Do(bounded, one.Run.Argv()); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
 	one.created = true
@@ -108,12 +108,20 @@ func (s *Session) startSidecar(ctx context.Context, e executor, one *sidecar) er
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
 	for _, b := range one.Bootstrap {
-		s.Notice("completing the " + one.Kind + " sidecar: " + strings.Join(b.Argv, " "))
+		s.noticeBehindAgent("completing the " + one.Kind + " sidecar: " + strings.Join(b.Argv, " "))
 		if err := s.Docker.Do(ctx, b.Exec.Argv()); err != nil {
 			return fmt.Errorf("complete the %s sidecar: %w", one.Kind, err)
 		}
 	}
 	return nil
+}
+
+// noticeBehindAgent is Notice while the agent runs: on a terminal it would write
+// into the agent's screen. Whoever calls a tool there is told to wait.
+func (s *Session) noticeBehindAgent(text string) {
+	if s.Plan.Agent == nil || !s.Facts.Interactive() {
+		s.Notice(text)
+	}
 }
 
 // awaitReady waits until the boot program has prepared the container and calls

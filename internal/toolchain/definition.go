@@ -186,7 +186,7 @@ func (d definition) checkImages() error {
 	if strings.ContainsAny(path.Base(d.FirstParty), ":@") {
 		return fmt.Errorf("own-image %q: takes a repository without a tag", d.FirstParty)
 	}
-	for _, ref := range []string{d.official(firstOf(d.DefaultVersion, "1")), d.FirstParty} {
+	for _, ref := range []string{d.VersionImage(firstOf(d.DefaultVersion, "1")), d.FirstParty} {
 		if ref == "" {
 			continue
 		}

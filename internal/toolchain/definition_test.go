@@ -49,8 +49,7 @@ func TestDefine(t *testing.T) {
 
 	s, err := set.ParseOne("java@17")
 	require.NoError(t, err)
-	require.Equal(t, "example.org/java:17-jdk", s.Resolve(func(string) bool { return true }))
-	require.Equal(t, []string{"example.org/java:17-jdk"}, s.Images())
+	require.Equal(t, "example.org/java:17-jdk", s.Kind.VersionImage(s.Version))
 	require.NotContains(t, Set{}.Names(), "java", "the built-in kinds are as they were")
 }
 
@@ -82,9 +81,9 @@ caches: [{volume: aifo-wasm, link: /home/coder/.wasm}]
 
 	set, err = set.With("image.yaml", []byte("{extends: rust, image: 'me/rust:{version}', version: nightly}"))
 	require.NoError(t, err)
-	s, err := set.ParseOne("rust")
-	require.NoError(t, err)
-	require.Equal(t, "me/rust:nightly", s.Resolve(func(string) bool { return true }), "another image stands in for ours")
+	k, _ = set.Lookup("rust")
+	require.Equal(t, "me/rust:nightly", k.VersionImage(k.DefaultVersion))
+	require.Empty(t, k.FirstParty, "another image stands in for ours")
 	old, _ := Set{}.Lookup("rust")
 	require.NotContains(t, old.Env, "RUSTFLAGS", "the built-in kind is as it was")
 }

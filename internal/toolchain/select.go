@@ -143,39 +143,7 @@ func (s Selection) Spec() string {
 	return spec
 }
 
-// Resolve returns the image of the selection. present tells whether an image
-// is present locally. An explicit image always wins, then an explicit version;
-// without either our own image is used where it is present, and the official
-// one with a pinned version where it is not.
-func (s Selection) Resolve(present func(ref string) bool) string {
-	k := s.Kind
-	switch {
-	case s.Image != "":
-		return s.Image
-	case s.Version != "" && k.Official == "":
-		return k.FirstParty + ":" + s.Version
-	case s.Version != "":
-		return k.official(s.Version)
-	case k.Official == "" || k.FirstParty != "" && present(k.own()):
-		return k.own()
-	}
-	return k.official(k.DefaultVersion)
-}
-
-// own is the image that was built here.
-func (k Kind) own() string { return k.FirstParty + ":latest" }
-
-func (k Kind) official(version string) string {
+// VersionImage returns the image of a version, for a kind that has one.
+func (k Kind) VersionImage(version string) string {
 	return strings.ReplaceAll(k.Official, "{version}", version)
-}
-
-// Images returns the references that Resolve may ask about or return, so that
-// a caller can look them all up at once.
-func (s Selection) Images() []string {
-	never := func(string) bool { return false }
-	refs := []string{s.Resolve(never)}
-	if k := s.Kind; k.FirstParty != "" && k.own() != refs[0] && s.Image == "" && s.Version == "" {
-		refs = append(refs, k.own())
-	}
-	return refs
 }

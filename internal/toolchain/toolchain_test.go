@@ -1,7 +1,6 @@
 package toolchain_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -142,46 +141,6 @@ func TestParseOne(t *testing.T) {
 	}
 	_, err := builtin.ParseOne("rust@")
 	require.ErrorContains(t, err, `toolchain "rust@"`)
-}
-
-func TestResolve(t *testing.T) {
-	for _, tt := range []struct {
-		spec    string
-		present []string
-		want    string
-	}{
-		{"rust", nil, "rust:1.80-slim"},
-		{"rust", []string{"rust:1.80-slim"}, "rust:1.80-slim"},
-		{"rust", []string{"aifo-coder-toolchain-rust:latest"}, "aifo-coder-toolchain-rust:latest"},
-		{"rust", []string{"aifo-coder-toolchain-rust:1.80", "aifo-coder-toolchain-node:latest"}, "rust:1.80-slim"},
-		{"rust@1.80", []string{"aifo-coder-toolchain-rust:latest"}, "rust:1.80-slim"},
-		{"rust=x:1", []string{"aifo-coder-toolchain-rust:latest"}, "x:1"},
-		{"rust@1.79=x:1", nil, "x:1"},
-		{"node", nil, "node:22-bookworm-slim"},
-		{"node", []string{"aifo-coder-toolchain-node:latest"}, "aifo-coder-toolchain-node:latest"},
-		{"node@20", []string{"aifo-coder-toolchain-node:latest"}, "node:20-bookworm-slim"},
-		{"python", nil, "python:3.12-slim"},
-		{"python@3.12", nil, "python:3.12-slim"},
-		{"go", nil, "golang:1.22-bookworm"},
-		{"go@1.22", nil, "golang:1.22-bookworm"},
-		{"c-cpp", nil, "aifo-cpp-toolchain:latest"},
-		{"c-cpp", []string{"aifo-cpp-toolchain:latest"}, "aifo-cpp-toolchain:latest"},
-		{"c-cpp@2", nil, "aifo-cpp-toolchain:2"},
-	} {
-		t.Run(tt.spec, func(t *testing.T) {
-			s, err := builtin.ParseOne(tt.spec)
-			require.NoError(t, err)
-			asked := map[string]bool{}
-			got := s.Resolve(func(ref string) bool { asked[ref] = true; return slices.Contains(tt.present, ref) })
-			require.Equal(t, tt.want, got)
-			// A caller looks up Images beforehand: what Resolve asks and
-			// answers must be among them.
-			require.Contains(t, s.Images(), got)
-			for ref := range asked {
-				require.Contains(t, s.Images(), ref)
-			}
-		})
-	}
 }
 
 func TestCandidates(t *testing.T) {
