@@ -114,6 +114,11 @@ type Config struct {
 	// Toolchains are those of the session, for /tools and for calls that name one.
 	Toolchains []Toolchain
 
+	// Complete, if not nil, is called before each call and gets what that asks for
+	// and its sidecar lacks. It may tell the caller, in one line, what takes long.
+	// Its error keeps the call from being made.
+	Complete func(ctx context.Context, c Call, tell func(string)) error
+
 	// Notify runs a notification command; nil refuses them all.
 	Notify NotifyFunc
 

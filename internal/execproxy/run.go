@@ -40,6 +40,9 @@ func (p *Proxy) run(ctx context.Context, c *call, call Call, waiting func() (ove
 	defer func() { p.logCall(call, out, time.Since(start)) }()
 	err := p.awaitSidecar(ctx, c, waiting)
 	if err == nil {
+		err = p.complete(ctx, call)
+	}
+	if err == nil {
 		err = c.begin(ctx)
 	}
 	if err != nil {

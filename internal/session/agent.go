@@ -146,7 +146,7 @@ func (s *Session) startProxy(sc *sidecars) (map[string]string, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	proxy := execproxy.New(execproxy.Config{
-		Token: token, Executor: sc.exec, Sidecars: sc,
+		Token: token, Executor: sc.exec, Sidecars: sc, Complete: newCompleter(s.Plan.Kinds, sc.exec).complete,
 		Candidates: s.Plan.Kinds.Candidates, Toolchains: s.toolchains(), MaxRuntime: s.Plan.ToolTimeout, Log: s.Log,
 	})
 	go func() {

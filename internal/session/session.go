@@ -17,6 +17,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/execproxy"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
@@ -280,6 +281,10 @@ func (s *Session) runDirect(ctx context.Context, w *signalWatch) (int, error) {
 	sc := s.startSidecars(w, e)
 	kind := s.Plan.Sidecars[0].Kind
 	if err := sc.Ready(w.starting, kind); err != nil {
+		return 0, err
+	}
+	call := execproxy.Call{Kind: kind, Cwd: s.Plan.Call.Cwd, Argv: s.Plan.Call.Argv}
+	if err := newCompleter(s.Plan.Kinds, e).complete(w.starting, call, s.Notice); err != nil {
 		return 0, err
 	}
 	running, forward := w.run(ctx)

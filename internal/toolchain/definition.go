@@ -113,6 +113,7 @@ func (k Kind) extended(d Kind) Kind {
 	k.Shared = slices.Concat(k.Shared, d.Shared)
 	k.Places = slices.Concat(k.Places, d.Places)
 	k.Caches = slices.Concat(k.Caches, d.Caches)
+	k.Fetch = slices.Concat(k.Fetch, d.Fetch)
 	env := maps.Clone(k.Env)
 	if env == nil {
 		env = map[string]string{}
@@ -176,7 +177,7 @@ func (d definition) check() error {
 	case d.Extends == "" && len(d.Tools)+len(d.Shared) == 0:
 		return errors.New(`it has no "tools"`)
 	}
-	return errors.Join(d.checkImages(), d.checkNames(), d.checkPlaces(), d.checkCaches(), d.checkUser())
+	return errors.Join(d.checkImages(), d.checkNames(), d.checkPlaces(), d.checkCaches(), d.checkUser(), d.checkFetch())
 }
 
 func (d definition) checkImages() error {
