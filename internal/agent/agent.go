@@ -16,6 +16,10 @@ type Agent struct {
 	// State lists the directories in the container that outlive a session,
 	// each kept for this agent alone.
 	State []string
+	// Config lists the files, relative to HOME, in which a user configures the agent.
+	// Those of the host are copied to the same place in the container. Files with
+	// tokens of a login are not among them.
+	Config []string
 	// Credentials are the variables that are passed by name when they are set
 	// on the host.
 	Credentials []string
@@ -36,18 +40,24 @@ var agents = []Agent{
 	{
 		Name: "aider", Short: "Run aider", Argv: []string{"/opt/venv/bin/aider"},
 		State: []string{"/home/coder/.aider"}, Credentials: all,
+		Config: []string{".aider.conf.yml", ".aider.model.settings.yml", ".aider.model.metadata.json"},
 	},
 	{
 		Name: "codex", Short: "Run OpenAI Codex", Argv: []string{"codex"},
-		State: []string{"/home/coder/.codex"}, Credentials: slices.Concat(aifo, openai, azure, []string{"CODEX_API_KEY"}),
+		State:       []string{"/home/coder/.codex"},
+		Config:      []string{".codex/config.toml", ".codex/AGENTS.md"},
+		Credentials: slices.Concat(aifo, openai, azure, []string{"CODEX_API_KEY"}),
 	},
 	{
 		Name: "crush", Short: "Run Crush", Argv: []string{"crush"},
-		State: []string{"/home/coder/.crush", "/home/coder/.config/crush", "/home/coder/.local/share/crush"}, Credentials: all,
+		State:  []string{"/home/coder/.crush", "/home/coder/.config/crush", "/home/coder/.local/share/crush"},
+		Config: []string{".config/crush/crush.json"}, Credentials: all,
 	},
 	{
 		Name: "openhands", Short: "Run OpenHands", Argv: []string{"/opt/venv-openhands/bin/openhands"},
-		State: []string{"/home/coder/.openhands"}, Credentials: slices.Concat(all, []string{"LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"}),
+		State:       []string{"/home/coder/.openhands"},
+		Config:      []string{".openhands/config.toml", ".openhands/settings.json", ".openhands/agent_settings.json"},
+		Credentials: slices.Concat(all, []string{"LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"}),
 	},
 	{
 		Name: "opencode", Short: "Run opencode", Argv: []string{"opencode"},
@@ -55,6 +65,7 @@ var agents = []Agent{
 			"/home/coder/.config/opencode", "/home/coder/.local/share/opencode",
 			"/home/coder/.local/state/opencode", "/home/coder/.cache/opencode",
 		},
+		Config:      []string{".config/opencode/opencode.json", ".config/opencode/opencode.jsonc", ".config/opencode/AGENTS.md"},
 		Credentials: all,
 	},
 	{

@@ -94,6 +94,9 @@ func (o *options) prepare() error {
 	if o.PathFirst != "" {
 		warn("PATH of login shells", writeProfile("/etc/profile.d/zz-aifo.sh", o.PathFirst))
 	}
+	for _, c := range o.Config {
+		warn("configuration file "+c.Path, o.asUser(c.copy))
+	}
 	for _, s := range o.StandIns {
 		warn("shims in "+s.Dir, s.link(o.PathFirst))
 	}

@@ -24,6 +24,7 @@ type options struct {
 	Git       []setting
 	PathFirst string
 	StandIns  []standIn
+	Config    []configFile
 	Workdir   string
 	Stay      bool
 	Argv      []string
@@ -41,11 +42,14 @@ type standIn struct {
 	Names []string
 }
 
+// configFile is a file that the user has on the host, and its place here.
+type configFile struct{ Source, Path string }
+
 // setting is one git setting.
 type setting struct{ Key, Value string }
 
 const synopsis = "usage: aifo-shim boot --user UID:GID [--name NAME] [--home DIR] [--cache NAME:PATH]... " +
-	"[--git KEY=VALUE]... [--path-first DIR] [--stand-in DIR:NAME[,NAME]...]... [--workdir DIR] " +
+	"[--git KEY=VALUE]... [--config SOURCE:PATH]... [--path-first DIR] [--stand-in DIR:NAME[,NAME]...]... [--workdir DIR] " +
 	"[--without-sandbox=ARG]... (--stay | -- ARGV...)"
 
 func parse(args []string) (*options, error) {
@@ -57,6 +61,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.Home, "home", execproto.Home, "")
 	flags.Func("cache", "", o.addCache)
 	flags.Func("git", "", o.addGit)
+	flags.Func("config", "", o.addConfig)
 	flags.StringVar(&o.PathFirst, "path-first", "", "")
 	flags.Func("stand-in", "", o.addStandIn)
 	flags.StringVar(&o.Workdir, "workdir", "/", "")
@@ -111,6 +116,15 @@ func (o *options) addCache(s string) error {
 		return errors.New("must be NAME:PATH")
 	}
 	o.Caches = append(o.Caches, cache{name, filepath.Clean(path)})
+	return nil
+}
+
+func (o *options) addConfig(s string) error {
+	source, path, ok := strings.Cut(s, ":")
+	if !ok || !filepath.IsAbs(source) || !filepath.IsAbs(path) {
+		return errors.New("must be SOURCE:PATH")
+	}
+	o.Config = append(o.Config, configFile{filepath.Clean(source), filepath.Clean(path)})
 	return nil
 }
 

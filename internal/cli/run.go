@@ -57,6 +57,7 @@ func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error
 	if err != nil {
 		return f, err
 	}
+	f.ReadFiles(plan.ConfigFiles(o.Agent, f))
 	err = f.ReadEngine(ctx, a.docker(), plan.Images(o, f.Env))
 	if err != nil && !a.flags.dryRun {
 		return f, err

@@ -99,6 +99,7 @@ const (
 	ShimBinary = "/opt/aifo/bin/aifo-shim" // the static binary, in every container
 	SocketDir  = "/run/aifo"               // the mount of the socket directory
 	SocketPath = "/run/aifo/toolexec.sock" // the proxy's unix socket, seen from a container
+	ConfigDir  = "/opt/aifo/config"        // where the host's configuration files are seen in an agent's container
 	CacheRoot  = "/var/cache/aifo"         // where cache volumes are mounted in a sidecar
 	SocketURL  = "unix:///run/aifo/toolexec.sock"
 )

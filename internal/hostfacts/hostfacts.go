@@ -37,6 +37,12 @@ type Facts struct {
 	StateDir   string // for the agents' state; may not exist
 	ShimDir    string // the shims for the engine's architecture; may not exist
 
+	ConfigHome string // where programs of the user have their configuration
+	ConfigDir  string // where the user has files for agents; may not exist
+	// Files are the files that were asked about and can be mounted, by the names that
+	// were given, with their canonical names.
+	Files map[string]string
+
 	StdinTTY, StdoutTTY bool
 
 	CABundle CABundle // certificate authorities for containers
@@ -156,7 +162,9 @@ func (f *Facts) readDirs() error {
 	f.CacheDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "aifo-coder")
 	f.StateDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_STATE_HOME"), filepath.Join(home, ".local", "state")), "aifo-coder")
 	f.RuntimeDir = RuntimeDir(f.Env, f.UID)
-	return nil
+	f.ConfigHome = firstNonEmpty(f.Env.absolute("XDG_CONFIG_HOME"), filepath.Join(home, ".config"))
+	f.ConfigDir, err = configDir(f.Env, f.ConfigHome)
+	return err
 }
 
 // RuntimeDir returns the private directory of uid for locks and sockets.

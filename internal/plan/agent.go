@@ -51,6 +51,8 @@ func (b planner) agent(p *Proxy, image string) dockerargs.Run {
 // agentBoot returns the arguments of the boot program in the agent's container.
 func (b planner) agentBoot() []string {
 	args := append(b.boot(toolchain.Kind{}), "--path-first", execproto.ShimDir)
+	_, config := b.config()
+	args = append(args, config...)
 	for _, s := range b.standIns() {
 		args = append(args, "--stand-in", s)
 	}
@@ -105,6 +107,8 @@ func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
 	for _, dir := range b.o.Agent.State {
 		mounts = append(mounts, dockerargs.Bind(b.stateDir(dir), dir))
 	}
+	config, _ := b.config()
+	mounts = append(mounts, config...)
 	if p != nil && p.SocketDir != "" {
 		mounts = append(mounts, dockerargs.BindRO(p.SocketDir, execproto.SocketDir))
 	}
