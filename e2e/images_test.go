@@ -62,8 +62,9 @@ sccache --stop-server >/dev/null
 rust-analyzer analysis-stats --skip-inference . >/dev/null`,
 	"node": `
 cd /tmp && mkdir tiny && cd tiny && echo '{"license":"MIT"}' >package.json
-npm --version && npx --version && yarn --version && pnpm --version && corepack --version
-npm install --silent && yarn install --silent && pnpm install --silent
+yarn --version && pnpm --version && corepack --version
+npm install --silent && { npm --version && npx --version && npm ci --no-audit; } 2>said; cat said && test ! -s said
+yarn install --silent && pnpm install --silent
 echo 'const n: number = 3; console.log(n)' >n.ts && ts-node n.ts && tsc n.ts && node n.js
 echo '{"targets":[{"target_name":"native","sources":["n.cc"]}]}' >binding.gyp
 printf '#include <node_api.h>\nNAPI_MODULE_INIT() { return exports; }\n' >n.cc
