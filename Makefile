@@ -27,7 +27,7 @@ SOURCES := go.mod $(wildcard go.sum) $(shell find cmd internal shims -type f \
 GO_DIRS := $(wildcard cmd internal shims e2e examples scripts)
 SHIMS := shims/bin/aifo-shim-linux-amd64 shims/bin/aifo-shim-linux-arm64
 SCRIPTS := $(wildcard scripts/demo scripts/docker-for-tests scripts/engine scripts/fuzz scripts/images scripts/publish) \
-	.ci/run images/base/customize images/testing/node/docker-entrypoint.sh images/testing/rust/rustup images/testing/rust/proxy
+	.ci/run images/base/customize images/testing/node/docker-entrypoint.sh images/testing/rust/rustup
 DOCKERFILES := $(wildcard images/*/Dockerfile images/testing/*/Dockerfile)
 
 # The race detector needs a C compiler.

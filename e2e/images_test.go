@@ -126,7 +126,9 @@ test "$(command -v cargo)" = /usr/local/cargo/bin/cargo && test "$CARGO_HOME:$RU
 cd /tmp && cargo init --quiet --vcs none --name tiny tiny && cd tiny && cargo run --quiet --offline
 fails cargo clippy && fails cargo fmt
 rustup component add clippy rustfmt && cargo clippy --quiet --offline && cargo fmt --check
-rustup component list --installed | grep -x clippy
+rustup component list --installed | grep -x "clippy-$(uname -m)-unknown-linux-gnu"
+test "$(CARGO_HOME=/nowhere rustup which --toolchain 1.80.0 cargo-fmt)" = "$(echo /usr/local/rustup/toolchains/1.80.0-*/bin/cargo-fmt)"
+fails cargo +1.79 fmt && fails rustup which rust-analyzer && fails rustup component add rust-analyzer
 fails rust-analyzer --version; absent git`,
 		"test-node": `
 test "$(command -v node)" = /usr/local/bin/node && node --version && npm --version && npx --version && yarn --version

@@ -7,10 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// officialRust is the argument that attaches an image like the official one of rust.
+const officialRust = "rust=aifo-test-rust:1.80-slim"
+
 // officialFlags attach images that have the layout of the official ones: no curl,
 // no more shell than /bin/sh, tools in places of their own, a HOME that is root's.
 var officialFlags = []string{
-	"--toolchain", "rust=aifo-test-rust:1.80-slim", "--toolchain", "node=aifo-test-node:20-bookworm-slim",
+	"--toolchain", officialRust, "--toolchain", "node=aifo-test-node:20-bookworm-slim",
 	"--toolchain", "python=aifo-test-python:3.12-slim", "--toolchain", "go=aifo-test-golang:1.22-bookworm",
 }
 
