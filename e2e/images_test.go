@@ -246,11 +246,12 @@ func TestBuildBehindPrivateCA(t *testing.T) {
 	env = append(env, "PIP_INDEX_URL="+server.URL+"/simple", "no_proxy=127.0.0.1")
 	build := []string{"build", "--build-arg", "UV_VERSION=0.0.1", "python"}
 
-	for _, none := range []string{"", filepath.Join(t.TempDir(), "absent.pem")} {
-		out, err := projectScript(append(env, "AIFO_CODER_CA_BUNDLE="+none), "images", build...)
+	for _, none := range []string{"off", filepath.Join(t.TempDir(), "absent.pem")} {
+		out, err := projectScript(append(env, "SSL_CERT_FILE="+bundle, "AIFO_CODER_CA_BUNDLE="+none), "images", build...)
 		require.Error(t, err, out)
 	}
 	requireScript(t, append(env, "AIFO_CODER_CA_BUNDLE="+bundle), "images", build...)
+	requireScript(t, append(env, "AIFO_CODER_CA_BUNDLE=", "SSL_CERT_FILE="+bundle), "images", build...)
 
 	image := requireScript(t, env, "images", "tag", "python")
 	require.Equal(t, "uv", strings.Fields(inImage(t, image, "uv"))[0])
