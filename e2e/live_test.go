@@ -208,14 +208,14 @@ func TestOpencodeOnTerminal(t *testing.T) {
 
 // window is a window of tmux in which aifo-coder runs.
 type window struct {
-	c      *caller
-	socket string
+	c               *caller
+	program, server string // tmux, and its socket
 }
 
 // window starts aifo-coder in a window of tmux, which ends with it.
 func (c *caller) window(args ...string) window {
 	c.t.Helper()
-	w := window{c, filepath.Join(c.home, "tmux")}
+	w := window{c, hostProgram(c.t, "tmux"), filepath.Join(c.home, "tmux")}
 	w.tmux(append([]string{
 		"-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "50",
 		"sh", "-c", `"$@"; echo $? >"$HOME/code"`, "window", program,
@@ -227,8 +227,8 @@ func (c *caller) window(args ...string) window {
 // command returns a command to the window's server, which is the caller's.
 func (w window) command(args ...string) *exec.Cmd {
 	cmd := w.c.command(context.WithoutCancel(w.c.t.Context())) // the last comes after the test
-	cmd.Path, cmd.Err = exec.LookPath("tmux")
-	cmd.Args = append([]string{"tmux", "-S", w.socket}, args...)
+	cmd.Path, cmd.Err = w.program, nil
+	cmd.Args = append([]string{"tmux", "-S", w.server}, args...)
 	return cmd
 }
 

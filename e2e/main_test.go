@@ -27,6 +27,7 @@ const wait = 60 * time.Second
 var (
 	program string // the binary under test, built with the race detector
 	skip    string // why the tests skip; empty: they run
+	must    bool   // whether all tests must run, as in continuous integration
 )
 
 func TestMain(m *testing.M) {
@@ -38,12 +39,13 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	mode := os.Getenv("AIFO_TEST_DOCKER")
+	must = mode == "require"
 	if mode == "off" {
 		skip = "AIFO_TEST_DOCKER=off"
 		return m.Run()
 	}
 	if err := exec.Command("docker", "info").Run(); err != nil {
-		if mode == "require" {
+		if must {
 			fmt.Fprintln(os.Stderr, "the Docker engine is required and does not answer; run: scripts/engine ensure")
 			return 1
 		}
@@ -64,6 +66,26 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// lacking ends a test for which this machine lacks something: where all tests must
+// run it fails, elsewhere it is skipped.
+func lacking(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if must {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// hostProgram returns the path of a program of this machine that the test needs.
+func hostProgram(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		lacking(t, "%s is not installed", name)
+	}
+	return path
 }
 
 // caller is a user of the machine who runs aifo-coder in a workspace of his own.

@@ -26,17 +26,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// needs skips the test where the registry cannot be reached from here: it then
+// needs ends the test where the registry cannot be reached from here: it then
 // cannot be reached from a container either.
 func needs(t *testing.T, url string) {
 	t.Helper()
+	if skip != "" {
+		t.Skip(skip)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	require.NoError(t, err)
 	reply, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Skipf("the registry cannot be reached: %v", err)
+		lacking(t, "the registry cannot be reached: %v", err)
 	}
 	require.NoError(t, reply.Body.Close())
 }

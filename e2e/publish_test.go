@@ -135,18 +135,17 @@ func configOf(t *testing.T, blob []byte) runConfig {
 	return c.Config
 }
 
+// readWithSkopeo reads the archive with a program that is not ours.
 func readWithSkopeo(t *testing.T, file string) {
 	t.Helper()
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		t.Log("skopeo is not installed")
-		return
-	}
-	out, err := exec.Command(skopeo, "inspect", "oci-archive:"+file).CombinedOutput()
-	require.NoError(t, err, string(out))
-	// A copy reads each layer and compares it with its digests.
-	out, err = exec.Command(skopeo, "copy", "--insecure-policy", "oci-archive:"+file, "dir:"+t.TempDir()).CombinedOutput()
-	require.NoError(t, err, string(out))
+	t.Run("skopeo", func(t *testing.T) {
+		skopeo := hostProgram(t, "skopeo")
+		out, err := exec.Command(skopeo, "inspect", "oci-archive:"+file).CombinedOutput()
+		require.NoError(t, err, string(out))
+		// A copy reads each layer and compares it with its digests.
+		out, err = exec.Command(skopeo, "copy", "--insecure-policy", "oci-archive:"+file, "dir:"+t.TempDir()).CombinedOutput()
+		require.NoError(t, err, string(out))
+	})
 }
 
 // publishing is a run of scripts/publish with its variables.
