@@ -34,7 +34,7 @@ func work(mend modelserver.Turn) []modelserver.Turn {
 		{Run: "cd python-hello && python -m unittest"},
 		{Run: "cd rust-hello && cargo test"},
 		{Run: "cd node-hello && npm test"},
-		{Run: "cd cpp-hello && cmake -S . -B build && cmake --build build && cmake --build build --target test"},
+		{Run: "cd cpp-hello && cmake -S . -B build && cmake --build build && ctest --test-dir build"},
 		{Run: "cd go-hello && go test ./..."},
 		{Say: allDone},
 	}

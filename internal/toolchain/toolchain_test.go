@@ -151,8 +151,9 @@ func TestCandidates(t *testing.T) {
 		"deno": {"node"}, "bun": {"node"}, "tsc": {"node"}, "ts-node": {"node"},
 		"python": {"python"}, "python3": {"python"}, "pip": {"python"}, "pip3": {"python"}, "uv": {"python"}, "uvx": {"python"},
 		"go": {"go"}, "gofmt": {"go"}, "gopls": {"go"},
-		"make": dev, "cmake": dev, "ninja": dev, "pkg-config": dev, "gcc": dev, "g++": dev,
-		"clang": dev, "clang++": dev, "cc": dev, "c++": dev, "clangd": dev, "gdb": dev, "hadolint": dev,
+		"make": dev, "cmake": dev, "ctest": dev, "cpack": dev, "ninja": dev, "pkg-config": dev, "gcc": dev, "g++": dev,
+		"clang": dev, "clang++": dev, "cc": dev, "c++": dev, "ccache": dev, "clangd": dev, "gdb": dev,
+		"ar": dev, "nm": dev, "objdump": dev, "ranlib": dev, "strip": dev, "hadolint": dev,
 	}
 	got := map[string][]string{}
 	for tool := range want {
