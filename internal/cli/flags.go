@@ -142,6 +142,9 @@ func checkOptions(o plan.Options, env hostfacts.Env, goos string) error {
 	if err := checkRegistries(env); err != nil {
 		return err
 	}
+	if err := plan.CheckVersions(o, env); err != nil {
+		return err
+	}
 	for _, ref := range plan.Images(o, env) {
 		if err := imageref.Check(ref); err != nil {
 			return err

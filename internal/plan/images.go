@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -86,7 +87,7 @@ func (r resolver) toolchain(s toolchain.Selection) Choice {
 	if image, source := r.first(kindVariables("AIFO_", k.Name, "_TOOLCHAIN_IMAGE")...); image != "" {
 		return Choice{Ref: image, Source: source}
 	}
-	if version, source := r.first(kindVariables("AIFO_", k.Name, "_TOOLCHAIN_VERSION")...); version != "" {
+	if version, source := r.versionVariable(k); version != "" {
 		return r.version(k, version, source)
 	}
 	if value, source := r.first(kindVariables("AIFO_", k.Name, "_TOOLCHAIN_USE_OFFICIAL")...); value == "1" && k.Official != "" {
@@ -162,6 +163,28 @@ func kindVariables(before, kind, after string) []string {
 		names = append(names, before+strings.ReplaceAll(upper, "-", "")+after)
 	}
 	return names
+}
+
+// versionVariable returns the version that a variable has for a kind, and the
+// variable's name.
+func (r resolver) versionVariable(k toolchain.Kind) (version, name string) {
+	return r.first(kindVariables("AIFO_", k.Name, "_TOOLCHAIN_VERSION")...)
+}
+
+// CheckVersions returns an error for a version that a variable asks for, and no
+// flag or variable before it decides, when the kind does not have it.
+func CheckVersions(o Options, env hostfacts.Env) error {
+	r := resolver{o: o, env: env, present: func(string) bool { return false }}
+	for _, s := range o.Toolchains {
+		version, name := r.versionVariable(s.Kind)
+		if version == "" || r.toolchain(s).Source != name {
+			continue
+		}
+		if err := s.Kind.CheckVersion(version); err != nil {
+			return fmt.Errorf("%s=%q: %w", name, version, err)
+		}
+	}
+	return nil
 }
 
 // Images returns every image reference that Build may choose or ask about: the

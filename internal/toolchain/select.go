@@ -109,10 +109,11 @@ func (s Set) parse(value string, versions bool) (Selection, error) {
 		return Selection{}, fmt.Errorf("unknown toolchain kind %q; kinds are %s", name, strings.Join(s.Names(), ", "))
 	case hasVersion && version == "":
 		return Selection{}, fmt.Errorf("the version after %q is empty", name+"@")
-	case hasVersion && !versionRE.MatchString(version):
-		return Selection{}, fmt.Errorf("%q is not a version", version)
-	case hasVersion && kind.Official != "" && !strings.Contains(kind.Official, "{version}"):
-		return Selection{}, fmt.Errorf("the kind %s has one image, %s, and no versions", kind.Name, kind.Official)
+	}
+	if hasVersion {
+		if err := kind.CheckVersion(version); err != nil {
+			return Selection{}, err
+		}
 	}
 	if hasImage {
 		if err := imageref.Check(image); err != nil {
@@ -141,6 +142,17 @@ func (s Selection) Spec() string {
 		spec += "=" + s.Image
 	}
 	return spec
+}
+
+// CheckVersion returns an error for what is no version, or none of the kind's.
+func (k Kind) CheckVersion(version string) error {
+	switch {
+	case !versionRE.MatchString(version):
+		return fmt.Errorf("%q is not a version", version)
+	case k.Official != "" && !strings.Contains(k.Official, "{version}"):
+		return fmt.Errorf("the kind %s has one image, %s, and no versions", k.Name, k.Official)
+	}
+	return nil
 }
 
 // VersionImage returns the image of a version, for a kind that has one.
