@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// image is what the tests boot. Every build has it (docs/testing.md).
+// image is what the tests boot. scripts/images builds it everywhere.
 const image = "debian:bookworm-slim"
 
 // caps are what boot is given by aifo-coder.

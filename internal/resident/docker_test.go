@@ -25,7 +25,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/resident"
 )
 
-// image is what the tests run tools in. Every build has it (docs/testing.md).
+// image is what the tests run tools in. scripts/images builds it everywhere.
 const image = "debian:bookworm-slim"
 
 // sidecar is a real container with the real exec server.
