@@ -153,13 +153,13 @@ type publishing []string
 
 func publishScript(env ...string) publishing { return append(os.Environ(), env...) }
 
-// run returns what the script printed on standard output, or all of it when it failed.
+// run returns what the script printed on standard output, with its messages when it failed.
 func (p publishing) run(names ...string) (string, error) {
 	cmd := exec.Command("../scripts/publish", names...)
-	var out, all bytes.Buffer
-	cmd.Env, cmd.Stdout, cmd.Stderr = p, io.MultiWriter(&out, &all), &all
+	var out, messages bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = p, &out, &messages
 	if err := cmd.Run(); err != nil {
-		return all.String(), err
+		return out.String() + messages.String(), err
 	}
 	return strings.TrimSpace(out.String()), nil
 }
