@@ -116,8 +116,8 @@ func (a *app) show(p plan.Plan) error {
 func (a *app) act(ctx context.Context, p plan.Plan, f hostfacts.Facts) error {
 	s := &session.Session{
 		Plan: p, Facts: f, Docker: a.docker(), Streams: a.streams, Log: a.log,
-		Notice: a.printer.Notice,
-		Lock:   p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
+		Notice: a.printer.Notice, Named: a.env.Get(envSessionID) != "",
+		Lock: p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
 	}
 	code, err := s.Run(ctx)
 	if err != nil {

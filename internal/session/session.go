@@ -49,6 +49,8 @@ type Session struct {
 	Notice func(string)
 	// Lock makes the session the only one on its workspace.
 	Lock bool
+	// Named says that the id was chosen outside, so that a killed session may have had it.
+	Named bool
 
 	watch   *signalWatch
 	started event // the agent's start is over, or cannot wait any more
@@ -111,7 +113,7 @@ func (s *Session) start(ctx context.Context) (int, error) {
 
 // prepare does everything that comes before the agent's container.
 func (s *Session) prepare(ctx context.Context) error {
-	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.installCABundle, s.pull, s.startSweep, s.findGateway, s.createNetwork}
+	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.installCABundle, s.pull, s.sweepNamed, s.startSweep, s.findGateway, s.createNetwork}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -177,6 +179,10 @@ func (s *Session) makeSocketDirs(dir string) error {
 	dirs := s.Plan.SocketDirs()
 	if len(dirs) == 0 {
 		return nil
+	}
+	// We hold the session's lock, so what is there is a killed session's.
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove an earlier session's sockets: %w", err)
 	}
 	for _, d := range append([]string{dir}, dirs...) {
 		if err := os.Mkdir(d, 0o700); err != nil {

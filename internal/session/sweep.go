@@ -34,6 +34,15 @@ func (s *Session) startSweep(context.Context) error {
 	return nil
 }
 
+// sweepNamed removes what killed sessions left before this one creates anything,
+// where one of them may have had its id.
+func (s *Session) sweepNamed(ctx context.Context) error {
+	if !s.Named {
+		return nil
+	}
+	return Sweep(ctx, s.Docker, s.Facts.Owner)
+}
+
 // Sweep removes the containers and networks of sessions whose process on this
 // host is dead.
 func Sweep(ctx context.Context, c docker.Client, self hostfacts.Owner) error {
