@@ -360,6 +360,43 @@ func TestSignalWhileStarting(t *testing.T) {
 	}
 }
 
+// TestCtrlCWhileStarting presses Ctrl-C at many moments of the start. Once docker has
+// the terminal, the key goes to a container that is about to start.
+func TestCtrlCWhileStarting(t *testing.T) {
+	c := self(t)
+	for delay := time.Duration(0); delay < 600*time.Millisecond; delay += 50 * time.Millisecond {
+		tty := c.onTerminal(pty.Winsize{Rows: 24, Cols: 80}, "shell", "--", "sleep", "600")
+		// The moments are what is tested. A key that nobody took is pressed again, as a
+		// person would.
+		press := time.AfterFunc(delay, func() { tty.press("\x03") })
+		again := time.AfterFunc(delay+2*time.Second, func() { tty.press("\x03") })
+		require.Error(t, tty.cmd.Wait())
+		press.Stop()
+		again.Stop()
+		require.Contains(t, []int{130, -1}, tty.cmd.ProcessState.ExitCode(), "%s: %s", delay, tty.out.String())
+		require.NotContains(t, tty.out.String(), "docker", "%s", delay)
+		c.requireNothingLeft()
+	}
+}
+
+// TestKilledSessionID starts a session with the id of one that was killed, as one
+// does who names his sessions: nothing of the first may stand in its way.
+func TestKilledSessionID(t *testing.T) {
+	for name, flags := range transports {
+		t.Run(name, func(t *testing.T) {
+			c := self(t)
+			c.env = append(c.env, "AIFO_CODER_FORK_SESSION=killed-"+name)
+			args := append(flags, toolchains("python")...)
+			s := c.start(append(args, ready("python --version")...)...)
+			require.NoError(t, s.cmd.Process.Kill())
+			require.Equal(t, -1, s.end(t))
+			r := c.script("python -c 'print(1)'", args...)
+			require.Equal(t, "1\n", r.stdout)
+			require.Equal(t, 0, r.code)
+		})
+	}
+}
+
 // TestSameSessionIDTwice checks that a session which cannot have its names
 // leaves those of the other one alone.
 func TestSameSessionIDTwice(t *testing.T) {

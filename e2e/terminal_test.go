@@ -45,6 +45,9 @@ func (x *terminal) write(keys string) {
 	require.NoError(x.t, err)
 }
 
+// press presses keys unless the program has ended.
+func (x *terminal) press(keys string) { _, _ = io.WriteString(x.tty, keys) }
+
 func (x *terminal) say(line string) {
 	x.t.Helper()
 	x.write(line + "\n")

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
@@ -59,6 +60,10 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	lasting := context.WithoutCancel(running)
 	ended, end := context.WithCancel(lasting)
 	cmd.Signals = s.whenRunning(ended, forward)
+	held := &heldMessages{}
+	if s.Facts.Interactive() {
+		cmd.Stderr = held
+	}
 	s.Docker.Traced(cmd.Argv)
 
 	unhook := context.AfterFunc(running, func() { s.keepRemovingAgent(ended) })
@@ -68,9 +73,17 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	// The container outlives a docker command whose output broke, that was
 	// killed, or that was told to detach. The sidecars can go meanwhile.
 	s.agentGone = make(chan error, 1)
-	go func() { s.agentGone <- s.removeAgent(lasting) }()
 	var exit *proc.ExitError
-	if errors.As(err, &exit) {
+	failed := errors.As(err, &exit)
+	late := failed && s.Facts.Interactive() && s.watch.first() != nil
+	go func() { s.agentGone <- s.removeAgent(lasting, late) }()
+	if failed && exit.Code == dockerFailed && held.interrupted() {
+		return 0, &SignalError{Signal: syscall.SIGINT}
+	}
+	if text := held.String(); text != "" {
+		fmt.Fprint(s.Streams.Err, text)
+	}
+	if failed {
 		return exit.Code, nil
 	}
 	return 0, err
@@ -122,16 +135,39 @@ func (s *Session) awaitAgent(ended context.Context) {
 // may be about to create it.
 func (s *Session) keepRemovingAgent(ended context.Context) {
 	for ended.Err() == nil {
-		_ = s.removeAgent(ended) // said once more, and reported, when docker has ended
+		_ = s.removeAgent(ended, false) // said once more, and reported, when docker has ended
 		time.Sleep(removePause)
 	}
 }
 
-// removeAgent removes the agent's container where there still is one.
-func (s *Session) removeAgent(ctx context.Context) error {
+// removeAgent removes the agent's container where there still is one. A late one
+// is waited for.
+func (s *Session) removeAgent(ctx context.Context, late bool) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
 	defer cancel()
+	if late {
+		s.awaitLateAgent(ctx)
+	}
 	return s.removeContainers(ctx, plan.KindAgent)
+}
+
+// lateLimit is how long an engine may take to create a container that it was asked
+// for by a docker command which is no more.
+const lateLimit = time.Second
+
+// awaitLateAgent waits for the agent's container to be there. A terminal's Ctrl-C
+// reaches docker as well, before it takes the terminal, and may end it between its
+// asking for the container and the engine's making it.
+func (s *Session) awaitLateAgent(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lateLimit)
+	defer cancel()
+	for ctx.Err() == nil {
+		ids, err := s.containers(ctx, plan.KindAgent)
+		if err != nil || len(ids) > 0 {
+			return
+		}
+		time.Sleep(removePause)
+	}
 }
 
 // startProxy makes the proxy listen where the containers reach it, and returns
