@@ -117,10 +117,15 @@ func (f *Facts) readCABundle(places CAPlaces) error {
 		return nil
 	default:
 		path, err := regularFile(name)
+		var file caFile
+		if err == nil {
+			file, err = readNamedCAFile(path)
+		}
 		if err != nil {
 			return &EnvError{Name: envCABundle, Err: err}
 		}
-		f.CABundle = CABundle{All: CAFile{Path: path}, Private: CAFile{Path: path}}
+		only := file.only(filepath.Join(f.CacheDir, "ca"))
+		f.CABundle = CABundle{All: only, Private: only}
 		return nil
 	}
 }
@@ -172,6 +177,26 @@ func readCAFile(path string) (caFile, error) {
 	return f, nil
 }
 
+// readNamedCAFile reads a file that the user names, and so must have at least one
+// certificate that can be used.
+func readNamedCAFile(path string) (caFile, error) {
+	f, err := readCAFile(path)
+	if err == nil && !slices.ContainsFunc(f.certs, valid) {
+		err = fmt.Errorf("%s holds no certificate that can be read", path)
+	}
+	return f, err
+}
+
+// only returns the file itself when it holds certificates in PEM and nothing else,
+// and else one in cacheDir with them: a key beside them is not for containers.
+func (f caFile) only(cacheDir string) CAFile {
+	clean := newCAFile(nil, unknown(nil, []caFile{f}), cacheDir)
+	if packed(clean.Data) == packed(f.data) {
+		return CAFile{Path: f.path}
+	}
+	return clean
+}
+
 // certificates returns the certificates of a file. They are not decoded: a host
 // has hundreds of them, and every session begins with this.
 func certificates(data []byte) []string {
@@ -215,6 +240,11 @@ func parse(cert string) (*x509.Certificate, error) {
 	return x509.ParseCertificate(der)
 }
 
+func valid(cert string) bool {
+	_, err := parse(cert)
+	return err == nil
+}
+
 // set is a set of certificates, each in base 64.
 type set map[string]bool
 
@@ -247,6 +277,12 @@ func (p CAPlaces) Detect(env Env, cacheDir string) (CABundle, []string) {
 			"name a complete bundle with "+envCABundle)
 	}
 	b := CABundle{All: CAFile{Path: canonical(base.path)}, Private: newCAFile(nil, private, cacheDir)}
+	if system.path == "" { // the distribution's own has no keys
+		b.All = base.only(cacheDir)
+		if b.All.Data != nil {
+			base.data = b.All.Data
+		}
+	}
 	if missing := unknown(setOf(base.certs), []caFile{{certs: private}}); len(missing) > 0 {
 		b.All = newCAFile(base.data, missing, cacheDir)
 	}
@@ -321,9 +357,9 @@ func variableFiles(env Env, system string) (files []caFile, complete caFile, war
 			continue
 		}
 		seen = append(seen, path)
-		f, err := readCAFile(path)
+		f, err := readNamedCAFile(path)
 		if err != nil {
-			warnings = append(warnings, fmt.Sprintf("%s: %s; containers get no certificate authorities from it", name, reason(err)))
+			warnings = append(warnings, fmt.Sprintf("%s: %v; containers get no certificate authorities from it", name, err))
 			continue
 		}
 		files = append(files, f)
@@ -345,7 +381,7 @@ func unknown(known set, files []caFile) []string {
 				continue
 			}
 			seen[c] = true
-			if _, err := parse(c); err == nil {
+			if valid(c) {
 				list = append(list, c)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -177,6 +178,11 @@ func TestCAWithoutABundle(t *testing.T) {
 	b, _ = h.detect(hostfacts.Env{"CURL_CA_BUNDLE": all})
 	require.Equal(t, hostfacts.CAFile{Path: all}, b.All)
 
+	b, _ = h.detect(hostfacts.Env{"CURL_CA_BUNDLE": h.write("key.pem", key, h.one, h.corp)})
+	require.Equal(t, []string{"one", "corp"}, names(t, b.All.Data), "a key is not for containers")
+	b, _ = h.detect(hostfacts.Env{"CURL_CA_BUNDLE": h.write("key.pem", key, h.one, h.corp), "NODE_EXTRA_CA_CERTS": h.write("extra.pem", h.two)})
+	require.Equal(t, []string{"one", "corp", "two"}, names(t, b.All.Data))
+
 	b, warnings = h.detect(hostfacts.Env{"NODE_EXTRA_CA_CERTS": h.write("extra.pem", h.two)})
 	require.Empty(t, b)
 	require.Len(t, warnings, 1)
@@ -188,16 +194,18 @@ func TestCAOddFiles(t *testing.T) {
 	h := newCAHost(t)
 	pipe := filepath.Join(h.dir, "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
-	garbage := h.write("garbage.pem", []byte("-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"), h.corp)
+	garbage := h.write("garbage.pem", broken, h.corp)
+	gone := filepath.Join(h.dir, "gone")
 	h.write("anchors/README", []byte("no certificate"))
 	b, warnings := h.detect(hostfacts.Env{
-		"SSL_CERT_FILE": pipe, "CURL_CA_BUNDLE": h.dir, "PIP_CERT": filepath.Join(h.dir, "gone"), "AWS_CA_BUNDLE": filepath.Join(h.dir, "gone"),
+		"SSL_CERT_FILE": pipe, "CURL_CA_BUNDLE": h.dir, "PIP_CERT": gone, "AWS_CA_BUNDLE": gone, "NODE_EXTRA_CA_CERTS": h.write("broken.pem", broken),
 		"GIT_SSL_CAINFO": h.write("empty", nil), "REQUESTS_CA_BUNDLE": garbage, "CARGO_HTTP_CAINFO": h.write("half.pem", h.two[:len(h.two)/2]),
 	})
-	require.Len(t, warnings, 5)
-	for i, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "CARGO_HTTP_CAINFO"} {
+	require.Len(t, warnings, 6)
+	for i, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "CARGO_HTTP_CAINFO", "NODE_EXTRA_CA_CERTS"} {
 		require.Contains(t, warnings[i], name+": ")
 	}
+	require.Contains(t, warnings[3], gone)
 	require.Equal(t, []string{"one", "two", "corp"}, names(t, b.All.Data))
 }
 
@@ -238,11 +246,15 @@ func TestInstallCABundle(t *testing.T) {
 	require.NoError(t, hostfacts.CABundle{All: hostfacts.CAFile{Path: "/absent/bundle.crt"}}.Install(), "a file of the host")
 }
 
+// key is a private key in PEM.
+var key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("secret")})
+
+// TestCABundleVariable: a file with certificates alone is used as it is.
 func TestCABundleVariable(t *testing.T) {
 	_, dir := host(t)
 	t.Chdir(dir)
 	bundle := filepath.Join(dir, "ca.pem")
-	require.NoError(t, os.WriteFile(bundle, nil, 0o600))
+	require.NoError(t, os.WriteFile(bundle, slices.Concat(authority(t, "one"), []byte("\r\n"), authority(t, "corp")), 0o600))
 	for _, spelled := range []string{bundle, "ca.pem"} {
 		t.Setenv("AIFO_CODER_CA_BUNDLE", spelled)
 		file := hostfacts.CAFile{Path: bundle}
@@ -254,4 +266,57 @@ func TestCABundleVariable(t *testing.T) {
 	_, err := hostfacts.Host(t.Context(), "")
 	require.ErrorContains(t, err, "AIFO_CODER_CA_BUNDLE")
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestCABundleVariableCleaned: of a file with other things, containers get a copy
+// with the certificates alone.
+func TestCABundleVariableCleaned(t *testing.T) {
+	_, dir := host(t)
+	corp := authority(t, "corp")
+	der, _ := pem.Decode(corp)
+	file := filepath.Join(dir, "ca.pem")
+	t.Setenv("AIFO_CODER_CA_BUNDLE", file)
+	for name, data := range map[string][]byte{
+		"key before":         slices.Concat(key, corp),
+		"key after":          slices.Concat(corp, key),
+		"text":               slices.Concat([]byte("# corp\n"), corp),
+		"broken certificate": slices.Concat(broken, corp),
+		"DER":                der.Bytes,
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(file, data, 0o600))
+			f := read(t, "")
+			require.Equal(t, f.CABundle.All, f.CABundle.Private)
+			require.Equal(t, corp, f.CABundle.All.Data)
+			require.Equal(t, filepath.Join(f.CacheDir, "ca"), filepath.Dir(f.CABundle.All.Path))
+			require.NoDirExists(t, f.CacheDir, "reading writes nothing")
+		})
+	}
+}
+
+// broken looks like a certificate and is none.
+var broken = []byte("-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n")
+
+func TestCABundleVariableRefused(t *testing.T) {
+	_, dir := host(t)
+	corp := authority(t, "corp")
+	file := filepath.Join(dir, "ca.pem")
+	t.Setenv("AIFO_CODER_CA_BUNDLE", file)
+	for name, data := range map[string][]byte{
+		"empty": nil, "random": {0, 1, 0xff, 0xfe}, "half": corp[:len(corp)/2], "broken": broken, "key": key,
+	} {
+		require.NoError(t, os.WriteFile(file, data, 0o600))
+		requireRefused(t, name, file+" holds no certificate")
+	}
+	require.NoError(t, os.WriteFile(file, corp, 0o600))
+	require.NoError(t, os.Truncate(file, 200<<20))
+	requireRefused(t, "large", file+" is too large")
+}
+
+func requireRefused(t *testing.T, name, want string) {
+	t.Helper()
+	_, err := hostfacts.Host(t.Context(), "")
+	var bad *hostfacts.EnvError
+	require.ErrorAs(t, err, &bad, name)
+	require.ErrorContains(t, err, "AIFO_CODER_CA_BUNDLE: "+want, name)
 }
