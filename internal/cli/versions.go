@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/imageref"
@@ -12,9 +13,12 @@ import (
 // image that they become part of would not name them.
 func checkRegistries(env hostfacts.Env) error {
 	for _, name := range []string{plan.EnvInternalRegistry, plan.EnvMirrorRegistry} {
-		prefix := plan.RegistryPrefix(env, name)
-		if prefix != "" && imageref.Check(prefix+"image") != nil {
-			return fmt.Errorf("%s=%q: takes the place of a registry, HOST[:PORT][/PATH]", name, env.Get(name))
+		registry := strings.TrimSuffix(plan.RegistryPrefix(env, name), "/")
+		if registry == "" {
+			continue
+		}
+		if err := imageref.CheckRegistry(registry); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil

@@ -33,6 +33,21 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
+func TestCheckRegistry(t *testing.T) {
+	for _, registry := range []string{
+		"reg.example", "reg.example/team/a", "reg.example:65535", "localhost", "localhost/a", "localhost:5000/a", "docker.io/team", "reg:5000", "[::1]:5000/a",
+	} {
+		require.NoError(t, imageref.CheckRegistry(registry), registry)
+	}
+	for _, registry := range []string{
+		"", "team", "team/a", "REG", "https://reg.example", "reg.example/Team", "reg.example/a b", "-x.example", "reg.example/", "reg.example//a", "x:y",
+		"reg.example/a:tag", "r\u00e9.example", "u:p@reg.example", "reg.example:0", "reg.example:65536", "localhost:99999999999999999999/a", "[::1]:70000",
+		"reg..example", "reg.example-/a", "--privileged",
+	} {
+		require.Error(t, imageref.CheckRegistry(registry), "%q", registry)
+	}
+}
+
 func TestFirstParty(t *testing.T) {
 	for _, ref := range []string{"aifo-coder-aider:latest", "aifo-coder-toolchain-rust", "aifo-cpp-toolchain:2", "aifo-coder-shell@" + sha} {
 		require.True(t, imageref.FirstParty(ref), ref)
