@@ -189,15 +189,41 @@ func TestPublishPush(t *testing.T) {
 // TestPublishRefuses checks what is refused before anything is built or sent.
 func TestPublishRefuses(t *testing.T) {
 	imageTag(t, "shell-slim")
-	for name, tt := range map[string]struct{ variable, want string }{
-		"Docker Hub": {"REGISTRY=team", "would be a name on Docker Hub"},
-		"an address": {"REGISTRY=https://registry.example.org", "is an address"},
+	const none = "is not a registry"
+	for variable, want := range map[string]string{
+		"REGISTRY=team":                                "would be a name on Docker Hub",
+		"REGISTRY=team/a":                              "would be a name on Docker Hub",
+		"AIFO_CODER_REGISTRY_PREFIX=team":              "would be a name on Docker Hub",
+		"REGISTRY=https://registry.example.org":        "is an address",
+		"REGISTRY=REG.example.org/Team":                none,
+		"REGISTRY=reg.example.org/a b":                 none,
+		"REGISTRY=-x.example":                          none,
+		"REGISTRY=reg.example.org//":                   none,
+		"REGISTRY=x:y":                                 none,
+		"REGISTRY=reg.example.org:65536":               none,
+		"REGISTRY=reg.example.org/a:tag":               none,
+		"REGISTRY=r\u00e9.example":                     none,
+		"REGISTRY=user:canary@reg.example.org/team":    "docker login",
+		"REGISTRY=https://user:canary@reg.example.org": "docker login",
+		"PUSH=yes": "PUSH=yes",
 	} {
-		t.Run(name, func(t *testing.T) {
-			out, err := publishScript("PUSH=1", tt.variable).run("shell-slim")
+		t.Run(variable, func(t *testing.T) {
+			noDocker := t.TempDir() // which is asked nothing
+			require.NoError(t, os.WriteFile(filepath.Join(noDocker, "docker"), []byte("#!/bin/sh\necho docker was asked\nexit 1\n"), 0o755))
+			out, err := publishScript("PATH="+noDocker+":"+os.Getenv("PATH"), "PUSH=", "REGISTRY=", "AIFO_CODER_REGISTRY_PREFIX=", variable).run("shell-slim")
 			require.Error(t, err)
-			require.Contains(t, out, tt.want)
+			require.Contains(t, out, want)
+			require.Equal(t, 1, strings.Count(out, "error: "), out)
+			require.NotContains(t, out, "canary")
+			require.NotContains(t, out, "docker was asked")
 		})
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"), []byte(fakeDocker), 0o755))
+	for _, registry := range []string{"localhost", "localhost:5000/a", "[::1]:5000/a", "reg.example.org/team/a-b/", "docker.io/team", "registry:5000"} {
+		out, err := publishScript("PATH="+dir+":"+os.Getenv("PATH"), "PUSH=0", "REGISTRY="+registry, "PLATFORMS=linux/arm64").run("shell-slim")
+		require.NoError(t, err, out)
+		require.Empty(t, out)
 	}
 	if exec.Command("docker", "buildx", "version").Run() != nil {
 		out, err := publishScript("PUSH=1", "REGISTRY=", "PLATFORMS=linux/amd64,linux/arm64").run("shell-slim")
