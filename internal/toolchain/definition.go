@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/imageref"
 )
 
@@ -75,7 +76,7 @@ func strictly(file []byte, into any) error {
 	d := yaml.NewDecoder(bytes.NewReader(file))
 	d.KnownFields(true)
 	if err := d.Decode(into); err != nil {
-		return err
+		return inWords(err)
 	}
 	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		return errors.New("the file holds more than one document; put the definitions into one list")
@@ -87,21 +88,26 @@ func (s Set) with(d definition) (Set, error) {
 	if err := d.check(); err != nil {
 		return s, err
 	}
-	list := s.Kinds()
-	if d.Extends == "" {
-		if err := s.free(d.Kind); err != nil {
-			return s, err
-		}
-		return Set{append(list, d.Kind)}, nil
+	if d.Extends != "" {
+		return s.extend(d)
 	}
+	if err := errors.Join(s.free(d.Kind, d.Name), d.checkWhole()); err != nil {
+		return s, err
+	}
+	return Set{append(s.Kinds(), d.Kind)}, nil
+}
+
+// extend returns the set with the additions of d to the kind that d names.
+func (s Set) extend(d definition) (Set, error) {
+	list := s.Kinds()
 	i := slices.IndexFunc(list, func(k Kind) bool { return k.Name == d.Extends })
 	if i < 0 {
 		return s, fmt.Errorf("there is no such kind to extend; kinds are %s", strings.Join(s.Names(), ", "))
 	}
-	if err := s.toolsFree(d.Tools, d.Extends); err != nil {
+	list[i] = list[i].extended(d.Kind)
+	if err := errors.Join(s.free(d.Kind, d.Extends), list[i].checkWhole()); err != nil {
 		return s, err
 	}
-	list[i] = list[i].extended(d.Kind)
 	return Set{list}, nil
 }
 
@@ -131,22 +137,27 @@ func (k Kind) extended(d Kind) Kind {
 	return k
 }
 
-// free reports names of d that are in use.
-func (s Set) free(d Kind) error {
+// free reports names of d that are in use. extends is the kind that d adds to,
+// or d's own name.
+func (s Set) free(d Kind, extends string) error {
 	for _, name := range append([]string{d.Name}, d.Aliases...) {
-		if k, ok := s.Lookup(name); ok {
+		if k, ok := s.Lookup(name); ok && (d.Name != "" || k.Name != extends) {
 			return fmt.Errorf("%q is a name of the kind %s; choose another, or write \"extends: %[2]s\" to add to it", name, k.Name)
 		}
 	}
-	return s.toolsFree(d.Tools, d.Name)
+	return s.toolsFree(d.Tools, extends)
 }
 
-// toolsFree reports tools that another kind than the one named has for itself.
+// toolsFree reports tools that another kind than the one named has for itself,
+// or that any kind shares.
 func (s Set) toolsFree(tools []string, kind string) error {
 	for _, k := range s.Kinds() {
 		for _, tool := range tools {
-			if k.Name != kind && slices.Contains(k.ToolNames(), tool) {
-				return fmt.Errorf("the tool %q belongs to the kind %s; one that several kinds have goes under \"shared\"", tool, k.Name)
+			switch {
+			case slices.Contains(k.Shared, tool):
+				return fmt.Errorf("the tool %q is one that several kinds have; it goes under \"shared\"", tool)
+			case k.Name != kind && slices.Contains(k.Tools, tool):
+				return fmt.Errorf("the tool %q belongs to the kind %s", tool, k.Name)
 			}
 		}
 	}
@@ -162,6 +173,12 @@ var (
 
 // neverTools are names that every script counts on, and our own.
 var neverTools = []string{"sh", "bash", "dash", "env", "aifo-shim", "aifo-run", "aifo-tools", "say"}
+
+// agentPrograms would be shadowed by a tool of the same name.
+var agentPrograms = []string{"aider", "codex", "crush", "openhands", "opencode", "plandex"}
+
+// agentName is what the session calls the agent beside the toolchains.
+const agentName = "agent"
 
 // check reports what is wrong with the definition in itself.
 func (d definition) check() error {
@@ -199,12 +216,18 @@ func (d definition) checkImages() error {
 }
 
 func (d definition) checkNames() error {
+	if d.Name == agentName || slices.Contains(d.Aliases, agentName) {
+		return fmt.Errorf("%q is not for a toolchain; choose another", agentName)
+	}
 	for _, alias := range d.Aliases {
 		if alias == "" || alias != strings.ToLower(alias) || strings.ContainsAny(alias, " @=,") {
 			return fmt.Errorf("alias %q: takes lower-case words without @ and =", alias)
 		}
 	}
 	for _, tool := range d.ToolNames() {
+		if slices.Contains(agentPrograms, tool) {
+			return fmt.Errorf("the tool %q is an agent's program, which the tool would stand in front of", tool)
+		}
 		if !toolRE.MatchString(tool) || slices.Contains(neverTools, tool) {
 			return fmt.Errorf("the tool %q: takes the name of a program, which is not a shell's or ours", tool)
 		}
@@ -223,9 +246,12 @@ func (d definition) checkNames() error {
 	return nil
 }
 
+// ownEnv are variables that boot sets, and PATH, which the tools are found by.
+var ownEnv = []string{"HOME", "PATH", "USER", "LOGNAME", "XDG_RUNTIME_DIR"}
+
 // checkEnv refuses variables that would take a sidecar apart.
 func checkEnv(name string) error {
-	if !envRE.MatchString(name) || name == "HOME" || strings.HasPrefix(name, "AIFO_") || strings.HasPrefix(name, "LD_") {
+	if !envRE.MatchString(name) || slices.Contains(ownEnv, name) || strings.HasPrefix(name, "AIFO_") || strings.HasPrefix(name, "LD_") {
 		return fmt.Errorf("the variable %q cannot be set in a sidecar", name)
 	}
 	return nil
@@ -252,8 +278,8 @@ func (d definition) checkCaches() error {
 		switch {
 		case !volumeRE.MatchString(c.Volume):
 			return fmt.Errorf("cache volume %q: takes a name like aifo-maven, in lower case", c.Volume)
-		case !path.IsAbs(c.Link) || path.Clean(c.Link) != c.Link || strings.ContainsAny(c.Link, ":,\n\x00") || reserved(c.Link):
-			return fmt.Errorf("cache link %q: takes an absolute path outside %s", c.Link, strings.Join(reservedDirs, ", "))
+		case !strings.HasPrefix(c.Link, execproto.Home+"/") || path.Clean(c.Link) != c.Link || strings.ContainsAny(c.Link, ":,\n\x00"):
+			return fmt.Errorf("cache link %q: takes a path below %s, where a sidecar's user can make a link", c.Link, execproto.Home)
 		}
 		if c.Env != "" {
 			if err := checkEnv(c.Env); err != nil {

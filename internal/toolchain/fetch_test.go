@@ -43,7 +43,7 @@ func TestFetchOfAnotherKind(t *testing.T) {
 	f, ok := ruby.FetchFor([]string{"ruby", "x"})
 	require.True(t, ok)
 	require.Equal(t, []string{"b", "c"}, f.Get)
-	s, err = s.With("f", []byte("extends: ruby\nfetch: [{calls: [gem], have: [d], get: [e]}]\n"))
+	s, err = s.With("f", []byte("extends: ruby\ntools: [gem]\nfetch: [{calls: [gem], have: [d], get: [e]}]\n"))
 	require.NoError(t, err)
 	ruby, _ = s.Lookup("ruby")
 	require.Len(t, ruby.Fetch, 2)
