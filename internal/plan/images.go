@@ -210,6 +210,7 @@ func Images(o Options, env hostfacts.Env) []string {
 type MissingImage struct {
 	Ref     string
 	Target  string // of the Makefile; empty: this project does not build it
+	Tag     string // that make has to be told; empty: its usual one
 	Ignored bool   // it may be on this machine, but not be used
 }
 
@@ -230,16 +231,30 @@ func (m MissingImage) Hint() string {
 		return "this version of aifo-coder does not build it; name the registry that has it with " + EnvInternalRegistry +
 			", or another image with --image IMAGE for the agent, --toolchain KIND=IMAGE for a toolchain"
 	}
-	return "build it in a checkout of aifo-coder: make " + m.Target
+	command := "make " + m.Target
+	if m.Tag != "" {
+		command = envBuildTag + "=" + m.Tag + " " + command
+	}
+	return "build it in a checkout of aifo-coder: " + command
 }
 
-// buildable returns the target that builds the image: those of the Makefile give
-// it its usual name and the tag latest.
-func buildable(ref, target string) string {
-	if !imageref.FirstParty(ref) || !strings.HasSuffix(ref, ":latest") {
-		return ""
+// envBuildTag tells the Makefile the tag of what it builds.
+const envBuildTag = "AIFO_CODER_BUILD_TAG"
+
+// missingImage returns an image of ours with the target that builds it: those of
+// the Makefile give it its usual name, and the tag that they are told. A version is
+// no such tag.
+func missingImage(c Choice, target string, ignored bool) MissingImage {
+	m := MissingImage{Ref: c.Ref, Ignored: ignored}
+	_, tag, _ := strings.Cut(c.Ref, ":")
+	switch {
+	case !imageref.FirstParty(c.Ref):
+	case tag == "latest":
+		m.Target = target
+	case strings.HasSuffix(c.Source, "_TAG"):
+		m.Target, m.Tag = target, tag
 	}
-	return target
+	return m
 }
 
 // absent splits the images that are known to be absent into those to pull and
@@ -263,7 +278,7 @@ func (b planner) sort(pulls []string, missing []MissingImage, c Choice, target s
 	switch {
 	case !b.o.IgnoreLocal && b.f.Present(c.Ref), slices.Contains(pulls, c.Ref):
 	case imageref.FirstParty(c.Ref), c.Own && !strings.Contains(c.Ref, "/"):
-		missing = append(missing, MissingImage{Ref: c.Ref, Target: buildable(c.Ref, target), Ignored: b.o.IgnoreLocal})
+		missing = append(missing, missingImage(c, target, b.o.IgnoreLocal))
 	default:
 		pulls = append(pulls, c.Ref)
 	}

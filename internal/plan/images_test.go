@@ -166,11 +166,20 @@ func TestPullsAndRegistries(t *testing.T) {
 	require.Equal(t, []plan.MissingImage{{Ref: "ours-aider:latest"}}, p.Missing)
 }
 
-// TestHintNamesWhatHelps: make gives images the tag latest.
+// TestHintNamesWhatHelps: make builds an image with any tag, but has to be told.
 func TestHintNamesWhatHelps(t *testing.T) {
 	f := facts()
-	f.Env["RUST_TOOLCHAIN_TAG"] = "v9"
-	p := plan.Build(plan.Options{Toolchains: selected(t, "rust"), Args: []string{"x"}}, f, "id")
-	require.Equal(t, []plan.MissingImage{{Ref: "aifo-coder-toolchain-rust:v9"}}, p.Missing)
+	f.Env["AIFO_TAG"] = "v9"
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "codex"), Toolchains: selected(t, "rust")}, f, "id")
+	require.Len(t, p.Missing, 2)
+	require.Contains(t, p.Missing[0].Hint(), "AIFO_CODER_BUILD_TAG=v9 make build-toolchain-rust")
+	require.Contains(t, p.Missing[1].Hint(), "AIFO_CODER_BUILD_TAG=v9 make build-codex")
+
+	p = plan.Build(plan.Options{Toolchains: selected(t, "c-cpp@2"), Args: []string{"x"}}, f, "id")
+	require.Equal(t, []plan.MissingImage{{Ref: "aifo-cpp-toolchain:2"}}, p.Missing, "a version is not a tag of ours")
+
+	f.Env["AIFO_TAG"], f.Env["AIFO_CODER_IMAGE_PREFIX"] = "", "ours"
+	p = plan.Build(plan.Options{Agent: mustAgent(t, "codex")}, f, "id")
+	require.Equal(t, []plan.MissingImage{{Ref: "ours-codex:latest"}}, p.Missing)
 	require.Contains(t, p.Missing[0].Hint(), internal)
 }
