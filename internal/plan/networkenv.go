@@ -168,7 +168,7 @@ var (
 	// wordRE finds the parts of a value that may be a list.
 	wordRE = regexp.MustCompile(`[^,| ]+`)
 	// loopbackRE finds the host in an address, with what stands before and after it.
-	loopbackRE = regexp.MustCompile(`(?i)^((?:[a-z][a-z0-9+.-]*://)?(?:[^@/]*@)?)(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])((?:[:/].*)?)$`)
+	loopbackRE = regexp.MustCompile(`(?i)^((?:[a-z][a-z0-9+.-]*://)?(?:[^@/]*@)?)(?:localhost\.?|127(?:\.\d+){1,3}|0\.0\.0\.0|\[::1?\])((?:[:/].*)?)$`)
 )
 
 // fromContainer returns a setting as a container can use it. An engine in a
