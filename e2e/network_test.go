@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -44,10 +45,23 @@ func needs(t *testing.T, url string) {
 	require.NoError(t, reply.Body.Close())
 }
 
-const (
-	npmRegistry = ""
-	goProxy     = ""
-)
+// npmRegistry returns where npm in the sidecar gets its packages.
+func npmRegistry(t *testing.T) string {
+	t.Helper()
+	if skip != "" {
+		t.Skip(skip)
+	}
+	return docker(t, "run", "--rm", "--network", "none", "aifo-coder-toolchain-node:latest", "npm", "config", "get", "registry")
+}
+
+// goProxy returns where go gets its modules.
+func goProxy(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOPROXY").Output()
+	require.NoError(t, err)
+	proxy, _, _ := strings.Cut(strings.TrimSpace(string(out)), ",")
+	return proxy
+}
 
 // project writes files of the workspace, which are the caller's.
 func (c *caller) project(files map[string]string) {
@@ -81,7 +95,7 @@ var npmProject = map[string]string{
 // TestNpmCI installs a project's dependencies from the registry, without a cache,
 // directly in a sidecar and from an agent.
 func TestNpmCI(t *testing.T) {
-	needs(t, npmRegistry)
+	needs(t, npmRegistry(t))
 	callers(t, func(t *testing.T, c *caller) {
 		c.project(npmProject)
 		r := c.run("", "toolchain", "node", "--no-toolchain-cache", "--", "npm", "ci")
@@ -103,7 +117,7 @@ var goProject = map[string]string{
 
 // TestGoModDownload is TestNpmCI for Go modules.
 func TestGoModDownload(t *testing.T) {
-	needs(t, goProxy)
+	needs(t, goProxy(t))
 	callers(t, func(t *testing.T, c *caller) {
 		c.project(goProject)
 		r := c.run("", "toolchain", "go", "--no-toolchain-cache", "--", "go", "mod", "download", "-x")
@@ -116,7 +130,7 @@ func TestGoModDownload(t *testing.T) {
 
 // TestTypeScriptBootstrap: it is there when the first call is served, for anybody.
 func TestTypeScriptBootstrap(t *testing.T) {
-	needs(t, npmRegistry)
+	needs(t, npmRegistry(t))
 	callers(t, func(t *testing.T, c *caller) {
 		r := c.script("tsc --version && tsc --version", "--toolchain", "node", "--toolchain-bootstrap", "typescript=global")
 		require.Equal(t, 0, r.code)
