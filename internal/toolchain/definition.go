@@ -224,13 +224,8 @@ func (d definition) checkNames() error {
 			return fmt.Errorf("alias %q: takes lower-case words without @ and =", alias)
 		}
 	}
-	for _, tool := range d.ToolNames() {
-		if slices.Contains(agentPrograms, tool) {
-			return fmt.Errorf("the tool %q is an agent's program, which the tool would stand in front of", tool)
-		}
-		if !toolRE.MatchString(tool) || slices.Contains(neverTools, tool) {
-			return fmt.Errorf("the tool %q: takes the name of a program, which is not a shell's or ours", tool)
-		}
+	if err := d.checkTools(); err != nil {
+		return err
 	}
 	for name, value := range d.Env {
 		if err := checkEnv(name); err != nil {
@@ -242,6 +237,18 @@ func (d definition) checkNames() error {
 	}
 	if len(d.Probe) > 0 && !slices.Contains(d.ToolNames(), d.Probe[0]) && d.Extends == "" {
 		return fmt.Errorf("probe %q: begins with a tool of the kind", d.Probe)
+	}
+	return nil
+}
+
+func (d definition) checkTools() error {
+	for _, tool := range d.ToolNames() {
+		if slices.Contains(agentPrograms, tool) {
+			return fmt.Errorf("the tool %q is an agent's program, which the tool would stand in front of", tool)
+		}
+		if !toolRE.MatchString(tool) || slices.Contains(neverTools, tool) {
+			return fmt.Errorf("the tool %q: takes the name of a program, which is not a shell's or ours", tool)
+		}
 	}
 	return nil
 }
