@@ -63,7 +63,7 @@ func (c cacheClear) run(ctx context.Context) error {
 	c.volumes = kinds.Volumes()
 	engine := c.app.docker()
 	if _, err := engine.Info(ctx); err != nil {
-		if c.app.flags.dryRun && !c.asJSON {
+		if c.app.flags.dryRun {
 			return c.previewAll()
 		}
 		return err
@@ -91,7 +91,10 @@ func (c cacheClear) previewAll() error {
 	c.app.printer.Warn("no engine answers; volumes are shown as if all were present")
 	var rows []cacheRow
 	for _, name := range c.volumes {
-		rows = append(rows, cacheRow{Volume: name})
+		rows = append(rows, cacheRow{Volume: name, UsedBy: []string{}})
+	}
+	if c.asJSON {
+		return c.print(rows)
 	}
 	return c.preview(rows)
 }

@@ -5,6 +5,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
@@ -30,13 +32,32 @@ func Main(args []string, streams session.Streams) int {
 	a.printer = ui.Printer{W: streams.Err}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetOut(streams.Out)
+	out := &output{w: streams.Out}
+	root.SetOut(out)
 	root.SetErr(streams.Err)
 	err := root.ExecuteContext(context.Background())
-	if err != nil && !a.started {
+	switch {
+	case out.err != nil:
+		err = fmt.Errorf("print the result: %w", out.err)
+	case err != nil && !a.started:
 		err = &UsageError{Err: err} // cobra refused the command line
 	}
 	return a.exit(err)
+}
+
+// output remembers that something could not be written: cobra does not tell.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // app is one invocation.

@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +13,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/session"
 )
 
 func TestUnixSocketIsForLinux(t *testing.T) {
@@ -92,4 +95,22 @@ func TestSessionID(t *testing.T) {
 func TestJoinedErrorsAreToldOneByOne(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), fmt.Errorf("c: %w", errors.Join(errors.New("d")))
 	require.Equal(t, []error{a, b, c}, parts(&sessionError{errors.Join(a, errors.Join(b, c))}))
+}
+
+// TestOutputThatCannotBeWritten: what scripts read must not be cut off in silence.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = full.Close() }()
+	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"shell", "--help"}, {"completion", "bash"}} {
+		messages, err := os.Create(filepath.Join(t.TempDir(), "messages"))
+		require.NoError(t, err)
+		require.Equal(t, 1, Main(args, session.Streams{In: os.Stdin, Out: full, Err: messages}), args)
+		text, err := os.ReadFile(messages.Name())
+		require.NoError(t, err)
+		require.Contains(t, string(text), "print the result", args)
+		require.NoError(t, messages.Close())
+	}
 }
