@@ -50,7 +50,11 @@ var languageServers = map[string]languageServer{
 
 // The server's standard input and output are the agent's; what is for the test
 // goes to standard error.
+// gopls would fetch the configuration of its telemetry, which goes on after its end.
 const serverAgent = `
+if [ "$1" = gopls ]; then
+	aifo-run go sh -c 'mkdir -p ~/.config/go/telemetry && echo off > ~/.config/go/telemetry/mode'
+fi
 "$1" --help </dev/null >/dev/null 2>&1
 echo READY >&2; : <begin
 "$@"
