@@ -27,9 +27,7 @@ const stranger = "4321:4321"
 // imageTag returns the name of an image that this project builds.
 func imageTag(t *testing.T, name string) string {
 	t.Helper()
-	if skip != "" {
-		t.Skip(skip)
-	}
+	needEngine(t)
 	out, err := exec.Command("../scripts/images", "tag", name).Output()
 	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
@@ -157,9 +155,7 @@ absent gopls; fails ls /usr/bin/go`,
 // was built. It returns the environment for that.
 func privateTag(t *testing.T) []string {
 	t.Helper()
-	if skip != "" {
-		t.Skip(skip)
-	}
+	needEngine(t)
 	tag := fmt.Sprintf("e2e-%x", time.Now().UnixNano())
 	t.Cleanup(func() {
 		images := strings.Fields(docker(t, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=*:"+tag))

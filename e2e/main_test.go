@@ -99,6 +99,15 @@ type caller struct {
 	env       []string
 }
 
+// needEngine skips the test where there is no engine; where one is required, no test
+// begins without it.
+func needEngine(t *testing.T) {
+	t.Helper()
+	if skip != "" {
+		t.Skip(skip)
+	}
+}
+
 // callers runs f as root and as an ordinary user in the docker group, or only
 // as ourselves where we are not root.
 func callers(t *testing.T, f func(t *testing.T, c *caller)) {
@@ -119,9 +128,7 @@ func self(t *testing.T) *caller {
 
 func newCaller(t *testing.T, uid, gid int) *caller {
 	t.Helper()
-	if skip != "" {
-		t.Skip(skip)
-	}
+	needEngine(t)
 	// Short names: a unix socket's path has 107 bytes.
 	base, err := os.MkdirTemp("/tmp", "e2e") //nolint:usetesting // its names are too long for a socket
 	require.NoError(t, err)

@@ -31,9 +31,7 @@ import (
 // cannot be reached from a container either.
 func needs(t *testing.T, url string) {
 	t.Helper()
-	if skip != "" {
-		t.Skip(skip)
-	}
+	needEngine(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -48,9 +46,7 @@ func needs(t *testing.T, url string) {
 // npmRegistry returns where npm in the sidecar gets its packages.
 func npmRegistry(t *testing.T) string {
 	t.Helper()
-	if skip != "" {
-		t.Skip(skip)
-	}
+	needEngine(t)
 	return docker(t, "run", "--rm", "--network", "none", "aifo-coder-toolchain-node:latest", "npm", "config", "get", "registry")
 }
 
@@ -142,9 +138,7 @@ func TestTypeScriptBootstrap(t *testing.T) {
 // gateway returns the address at which containers reach this host.
 func gateway(t *testing.T) string {
 	t.Helper()
-	if skip != "" {
-		t.Skip(skip)
-	}
+	needEngine(t)
 	return docker(t, "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
 }
 
