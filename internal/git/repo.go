@@ -1,0 +1,155 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Repo is the user's repository.
+type Repo struct {
+	Root      string // top of the work tree, canonical
+	GitDir    string // of this work tree, absolute
+	CommonDir string // shared by all its work trees, absolute
+	Format    string // object format: sha1 or sha256
+	Shallow   bool
+
+	HeadRef    string // full name of the branch that is checked out; "" when detached
+	HeadCommit string // "" on a branch without a commit
+}
+
+// NotRepositoryError says that there is no repository with a work tree around a directory.
+type NotRepositoryError struct {
+	Dir string
+	Err error
+}
+
+func (e *NotRepositoryError) Error() string {
+	return fmt.Sprintf("%q is in no git repository with a work tree: %v", e.Dir, e.Err)
+}
+func (e *NotRepositoryError) Unwrap() error { return e.Err }
+
+// Open returns the repository around dir, an absolute path. It returns a
+// *NotRepositoryError when there is none, or when it belongs to somebody else.
+func Open(ctx context.Context, dir string) (Repo, error) {
+	// Discovery is git's own, with its check of who owns the directory.
+	out, err := Command{Dir: dir, Args: []string{"rev-parse", "--path-format=absolute", "--show-toplevel",
+		"--absolute-git-dir", "--git-common-dir", "--show-object-format", "--is-shallow-repository"}}.Line(ctx)
+	if err != nil {
+		if Code(err) < 0 {
+			return Repo{}, err
+		}
+		return Repo{}, &NotRepositoryError{Dir: dir, Err: errors.Unwrap(err)}
+	}
+	lines := strings.Split(out, "\n")
+	if len(lines) != 5 {
+		return Repo{}, fmt.Errorf("the repository around %q has a name with a line break, which is not supported", dir)
+	}
+	r := Repo{Root: lines[0], GitDir: lines[1], CommonDir: lines[2], Format: lines[3], Shallow: lines[4] == "true"}
+	if r.Root, err = filepath.EvalSymlinks(r.Root); err != nil {
+		return Repo{}, fmt.Errorf("find the repository: %w", err)
+	}
+	return r, r.readHead(ctx)
+}
+
+func (r *Repo) readHead(ctx context.Context) error {
+	ref, err := r.Git("symbolic-ref", "--quiet", "HEAD").Line(ctx)
+	if err != nil && Code(err) != 1 { // 1: detached
+		return err
+	}
+	r.HeadRef = ref
+	commit, err := r.Git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").Line(ctx)
+	if err != nil && Code(err) != 1 { // 1: no commit yet
+		return err
+	}
+	r.HeadCommit = commit
+	return nil
+}
+
+// Git returns a command in the repository itself. It is for commands that read
+// or change refs and nothing else: no file, no index, no transfer, no diff.
+func (r Repo) Git(args ...string) Command {
+	return Command{Dir: r.Root, GitDir: r.GitDir, Args: args}
+}
+
+// Objects returns the directory of the repository's objects.
+func (r Repo) Objects() string { return filepath.Join(r.CommonDir, "objects") }
+
+// Index returns the index file of the work tree.
+func (r Repo) Index() string { return filepath.Join(r.GitDir, "index") }
+
+// Ref is a ref and what it points at.
+type Ref struct {
+	Name   string // full: refs/heads/main
+	Object string // hexadecimal
+}
+
+// Refs returns the refs below the prefixes ("refs/heads/"), or all, sorted by name.
+func (r Repo) Refs(ctx context.Context, prefixes ...string) ([]Ref, error) {
+	out, err := r.Git(append([]string{"for-each-ref", "--format=%(objectname) %(refname)"}, prefixes...)...).Output(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var refs []Ref
+	for line := range bytes.Lines(out) {
+		object, name, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
+		if ok {
+			refs = append(refs, Ref{Name: name, Object: object})
+		}
+	}
+	return refs, nil
+}
+
+// Update is one change of a ref.
+type Update struct {
+	Ref string
+	New string // "" deletes it
+	Old string // what it must be before; "" for a ref that must not exist
+}
+
+// UpdateRefs makes all changes or none. reason goes into the reflogs.
+func (r Repo) UpdateRefs(ctx context.Context, reason string, updates ...Update) error {
+	var in bytes.Buffer
+	zero := strings.Repeat("0", r.hexLen())
+	for _, u := range updates {
+		old := u.Old
+		if old == "" {
+			old = zero
+		}
+		if u.New == "" {
+			fmt.Fprintf(&in, "delete %s\x00%s\x00", u.Ref, old)
+		} else {
+			fmt.Fprintf(&in, "update %s\x00%s\x00%s\x00", u.Ref, u.New, old)
+		}
+	}
+	c := r.Git("update-ref", "--no-deref", "-m", reason, "--stdin", "-z")
+	c.Stdin = &in
+	return c.Run(ctx)
+}
+
+func (r Repo) hexLen() int {
+	if r.Format == "sha256" {
+		return 64
+	}
+	return 40
+}
+
+// Identity returns the variables by which commits of ours have the user as author and
+// committer, or nil when git does not know who that is.
+func (r Repo) Identity(ctx context.Context) []string {
+	c := r.Git("var", "GIT_COMMITTER_IDENT")
+	c.UserConfig = true
+	ident, err := c.Line(ctx)
+	name, rest, ok := strings.Cut(ident, " <")
+	email, _, closed := strings.Cut(rest, ">")
+	if err != nil || !ok || !closed {
+		return nil
+	}
+	return []string{
+		"GIT_AUTHOR_NAME=" + name, "GIT_AUTHOR_EMAIL=" + email,
+		"GIT_COMMITTER_NAME=" + name, "GIT_COMMITTER_EMAIL=" + email,
+	}
+}
