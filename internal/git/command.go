@@ -60,8 +60,9 @@ var overrides = []string{
 	"fetch.recurseSubmodules=false",
 	"fetch.fsckObjects=true",
 	"transfer.fsckObjects=true",
-	"protocol.allow=never",
-	"protocol.file.allow=always",
+	// A split index is in two files, one of which git looks for in the git directory:
+	// what is written with a Shadow's would be lost to the repository.
+	"core.splitIndex=false",
 	"color.ui=false",
 	"core.quotePath=false",
 }
@@ -89,9 +90,11 @@ func (c Command) environ(ours []string) []string {
 	}
 	env = append(env,
 		"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0", "GIT_PAGER=cat", "GIT_EDITOR=false",
-		"GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1", "GIT_ATTR_NOSYSTEM=1")
+		"GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1",
+		// Settings would not do: a repository's protocol.ext.allow outweighs protocol.allow.
+		"GIT_ALLOW_PROTOCOL=file")
 	if !c.UserConfig {
-		env = append(env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull)
+		env = append(env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_ATTR_NOSYSTEM=1")
 	}
 	for _, v := range []struct{ name, value string }{
 		{"GIT_DIR", c.GitDir}, {"GIT_WORK_TREE", c.WorkTree}, {"GIT_INDEX_FILE", c.Index}, {"GIT_OBJECT_DIRECTORY", c.Objects},

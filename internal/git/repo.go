@@ -12,8 +12,8 @@ import (
 // Repo is the user's repository.
 type Repo struct {
 	Root      string // top of the work tree, canonical
-	GitDir    string // of this work tree, absolute
-	CommonDir string // shared by all its work trees, absolute
+	GitDir    string // of this work tree, canonical
+	CommonDir string // shared by all its work trees, canonical
 	Format    string // object format: sha1 or sha256
 	Shallow   bool
 
@@ -33,10 +33,32 @@ func (e *NotRepositoryError) Error() string {
 func (e *NotRepositoryError) Unwrap() error { return e.Err }
 
 // Open returns the repository around dir, an absolute path. It returns a
-// *NotRepositoryError when there is none, or when it belongs to somebody else.
+// *VersionError when git is too old, a *NotRepositoryError when there is no repository, or
+// when it belongs to somebody else, a *LayoutError when it leads to files that are not its
+// own, and a *PartialCloneError when it lacks objects.
 func Open(ctx context.Context, dir string) (Repo, error) {
-	// Discovery is git's own, with its check of who owns the directory.
-	out, err := Command{Dir: dir, Args: []string{"rev-parse", "--path-format=absolute", "--show-toplevel",
+	if err := checkVersion(ctx); err != nil {
+		return Repo{}, err
+	}
+	r, err := discover(ctx, dir)
+	if err != nil {
+		return Repo{}, err
+	}
+	settings, err := r.Settings(ctx)
+	if err != nil {
+		return Repo{}, err
+	}
+	// Before anything looks at an object: a missing one would be fetched.
+	if err := errors.Join(r.checkLayout(settings), checkComplete(settings)); err != nil {
+		return Repo{}, err
+	}
+	return r, r.readHead(ctx)
+}
+
+// discover has git find the repository, with its check of who owns the directory, for
+// which the user's safe.directory counts.
+func discover(ctx context.Context, dir string) (Repo, error) {
+	out, err := Command{Dir: dir, UserConfig: true, Args: []string{"rev-parse", "--path-format=absolute", "--show-toplevel",
 		"--absolute-git-dir", "--git-common-dir", "--show-object-format", "--is-shallow-repository"}}.Line(ctx)
 	if err != nil {
 		if Code(err) < 0 {
@@ -49,10 +71,12 @@ func Open(ctx context.Context, dir string) (Repo, error) {
 		return Repo{}, fmt.Errorf("the repository around %q has a name with a line break, which is not supported", dir)
 	}
 	r := Repo{Root: lines[0], GitDir: lines[1], CommonDir: lines[2], Format: lines[3], Shallow: lines[4] == "true"}
-	if r.Root, err = filepath.EvalSymlinks(r.Root); err != nil {
-		return Repo{}, fmt.Errorf("find the repository: %w", err)
+	for _, path := range []*string{&r.Root, &r.GitDir, &r.CommonDir} {
+		if *path, err = filepath.EvalSymlinks(*path); err != nil {
+			return Repo{}, fmt.Errorf("find the repository: %w", err)
+		}
 	}
-	return r, r.readHead(ctx)
+	return r, nil
 }
 
 func (r *Repo) readHead(ctx context.Context) error {
@@ -72,7 +96,7 @@ func (r *Repo) readHead(ctx context.Context) error {
 // Git returns a command in the repository itself. It is for commands that read
 // or change refs and nothing else: no file, no index, no transfer, no diff.
 func (r Repo) Git(args ...string) Command {
-	return Command{Dir: r.Root, GitDir: r.GitDir, Args: args}
+	return Command{Dir: r.Root, GitDir: r.GitDir, WorkTree: r.Root, Args: args}
 }
 
 // Objects returns the directory of the repository's objects.
@@ -110,8 +134,12 @@ type Update struct {
 	Old string // what it must be before; "" for a ref that must not exist
 }
 
-// UpdateRefs makes all changes or none. reason goes into the reflogs.
+// UpdateRefs makes all changes or none. reason goes into the reflogs. It returns a
+// *LayoutError when a file that git would write is a link, and so maybe one elsewhere.
 func (r Repo) UpdateRefs(ctx context.Context, reason string, updates ...Update) error {
+	if err := r.checkRefFiles(updates); err != nil {
+		return err
+	}
 	var in bytes.Buffer
 	zero := strings.Repeat("0", r.hexLen())
 	for _, u := range updates {

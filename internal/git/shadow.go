@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,7 @@ type ShadowSpec struct {
 	Alternates []string // directories of objects to read as well
 	Config     []string // NAME=VALUE
 	Exclude    []byte   // content of info/exclude
+	Attributes []byte   // content of info/attributes
 	Shallow    []byte   // content of the file shallow; empty: no such file
 	Refs       []Ref
 }
@@ -56,6 +58,7 @@ func (spec ShadowSpec) write(dir string) error {
 	}
 	files := map[string][]byte{
 		"HEAD": []byte(head + "\n"), "config": spec.config(), "packed-refs": spec.packedRefs(), "info/exclude": spec.Exclude,
+		"info/attributes": spec.Attributes,
 	}
 	if len(spec.Alternates) > 0 {
 		lines, err := AlternatesFile(spec.Alternates...)
@@ -76,14 +79,9 @@ func (spec ShadowSpec) write(dir string) error {
 }
 
 func (spec ShadowSpec) config() []byte {
-	var b strings.Builder
-	b.WriteString("[core]\n\trepositoryformatversion = 1\n\tbare = false\n[extensions]\n\tobjectFormat = " + spec.format() + "\n")
-	for _, s := range spec.Config {
-		key, value, _ := strings.Cut(s, "=")
-		section, name, _ := strings.Cut(key, ".")
-		fmt.Fprintf(&b, "[%s]\n\t%s = %s\n", section, name, quoteConfig(value))
-	}
-	return []byte(b.String())
+	return FormatConfig(ParseSettings(slices.Concat([]string{
+		"core.repositoryformatversion=1", "core.bare=false", "extensions.objectFormat=" + spec.format(),
+	}, spec.Config)))
 }
 
 func (spec ShadowSpec) format() string {
@@ -91,11 +89,6 @@ func (spec ShadowSpec) format() string {
 		return "sha1"
 	}
 	return spec.Format
-}
-
-// quoteConfig returns a value as git-config(1) reads it back.
-func quoteConfig(v string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(v) + `"`
 }
 
 func (spec ShadowSpec) packedRefs() []byte {
@@ -133,50 +126,84 @@ func (s Shadow) Git(args ...string) Command {
 // Remove removes the shadow.
 func (s Shadow) Remove() error { return os.RemoveAll(s.Dir) }
 
-// dataKeys are the settings of a repository that say how its files are to be read,
-// or whose they are, and start nothing.
-var dataKeys = []string{
-	"core.autocrlf", "core.eol", "core.safecrlf", "core.filemode", "core.ignorecase", "core.symlinks",
-	"core.precomposeunicode", "core.protectHFS", "core.protectNTFS", "core.bigFileThreshold",
-	"user.name", "user.email",
-}
-
-// DataConfig returns those settings of the repository's own, as NAME=VALUE.
-func (r Repo) DataConfig(ctx context.Context) ([]string, error) {
-	var list []string
-	for _, key := range dataKeys {
-		v, err := r.Git("config", "--local", "--includes", "--get", key).Line(ctx)
-		if Code(err) == 1 {
-			continue // not set
-		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, key+"="+v)
-	}
-	return list, nil
-}
-
 // Shadow makes in dir, which must not exist, a git directory that looks at the
 // repository: its objects, to which it also writes, its work tree, its index, its HEAD and
 // what it ignores. The user's own configuration holds there, that of the repository does not.
 // Nothing writes the index but commands that are told to.
 func (r Repo) Shadow(ctx context.Context, dir string) (Shadow, error) {
-	config, err := r.DataConfig(ctx)
+	s, err := r.makeShadow(ctx, dir)
+	if err != nil {
+		return s, err
+	}
+	s.Objects, s.Index = r.Objects(), r.Index()
+	if err := checkRegular(r.GitDir, filepath.Base(r.Index())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Shadow{}, errors.Join(err, s.Remove())
+	}
+	return s, nil
+}
+
+// Quarantine makes in dir a Shadow from which nothing reaches the repository: it has a copy
+// of the index, and what it writes of objects stays in it.
+func (r Repo) Quarantine(ctx context.Context, dir string) (Shadow, error) {
+	s, err := r.makeShadow(ctx, dir, r.Objects())
+	if err != nil {
+		return s, err
+	}
+	s.Index = filepath.Join(dir, "index")
+	if err := copyIndex(r.GitDir, dir, filepath.Base(r.Index())); err != nil {
+		return Shadow{}, errors.Join(err, s.Remove())
+	}
+	return s, nil
+}
+
+func (r Repo) makeShadow(ctx context.Context, dir string, alternates ...string) (Shadow, error) {
+	spec, err := r.shadowSpec(ctx)
 	if err != nil {
 		return Shadow{}, err
 	}
-	spec := ShadowSpec{Format: r.Format, Head: r.HeadCommit, Config: config}
-	for name, content := range map[string]*[]byte{"info/exclude": &spec.Exclude, "shallow": &spec.Shallow} {
-		*content, err = os.ReadFile(filepath.Join(r.CommonDir, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Shadow{}, fmt.Errorf("read the repository: %w", err)
-		}
+	spec.Alternates = alternates
+	s, err := MakeShadow(dir, spec)
+	if err != nil {
+		return s, err
 	}
+	s.WorkTree, s.UserConfig = r.Root, true
+	if err := r.copySharedIndexes(dir); err != nil {
+		return Shadow{}, errors.Join(err, s.Remove())
+	}
+	return s, nil
+}
+
+func (r Repo) shadowSpec(ctx context.Context) (ShadowSpec, error) {
+	settings, err := r.Settings(ctx)
+	if err != nil {
+		return ShadowSpec{}, err
+	}
+	spec := ShadowSpec{Format: r.Format, Head: r.HeadCommit, Config: settings.Data(Local)}
 	if spec.Head == "" {
 		spec.Head = r.HeadRef
 	}
-	s, err := MakeShadow(dir, spec)
-	s.Objects, s.WorkTree, s.Index, s.UserConfig = r.Objects(), r.Root, r.Index(), true
-	return s, err
+	for name, content := range map[string]*[]byte{
+		"info/exclude": &spec.Exclude, "info/attributes": &spec.Attributes, "shallow": &spec.Shallow,
+	} {
+		if *content, err = r.ReadFile(name); err != nil {
+			return ShadowSpec{}, err
+		}
+	}
+	spec.Exclude = withExcludeLine(spec.Exclude)
+	return spec, nil
+}
+
+// copySharedIndexes copies the other half of a split index, which git looks for in the
+// git directory (gitrepository-layout(5)).
+func (r Repo) copySharedIndexes(dir string) error {
+	shared, err := filepath.Glob(filepath.Join(escapeGlob(r.GitDir), "sharedindex.*"))
+	if err != nil {
+		return fmt.Errorf("read the repository's index: %w", err)
+	}
+	for _, path := range shared {
+		if err := copyIndex(r.GitDir, dir, filepath.Base(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
