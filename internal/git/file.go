@@ -58,8 +58,9 @@ func checkRegular(dir, name string) error {
 	return err
 }
 
-// copyIndex copies an index file, if there is one, into a directory of ours.
-func copyIndex(from, to, name string) (err error) {
+// copyIndex copies an index file, if there is one, into a directory of ours, with its
+// time: git looks into files that are as young as their index.
+func copyIndex(from, to, name string) error {
 	in, err := OpenRegular(from, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -68,15 +69,26 @@ func copyIndex(from, to, name string) (err error) {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(filepath.Join(to, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("copy the repository's index: %w", err)
-	}
-	_, err = io.Copy(out, in)
-	if err = errors.Join(err, out.Close()); err != nil {
+	if err := copyWithTime(in, filepath.Join(to, name)); err != nil {
 		return fmt.Errorf("copy the repository's index: %w", err)
 	}
 	return nil
+}
+
+func copyWithTime(in *os.File, to string) error {
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	return os.Chtimes(to, info.ModTime(), info.ModTime())
 }
 
 func escapeGlob(path string) string {

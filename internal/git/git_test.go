@@ -305,6 +305,29 @@ func TestDirty(t *testing.T) {
 	}, dirty())
 }
 
+// TestDirtyWithinASecond: a file that was changed, with its size and time as before, in the
+// second in which the index was written.
+func TestDirtyWithinASecond(t *testing.T) {
+	home := gittest.Home(t)
+	repo := gittest.Init(t, home, "repo")
+	then := time.Now().Add(-time.Hour).Truncate(time.Second)
+	gittest.Write(t, repo+"/f", "1")
+	require.NoError(t, os.Chtimes(repo+"/f", then, then))
+	gittest.Git(t, repo, "add", "f")
+	gittest.Git(t, repo, "commit", "--quiet", "-m", "x")
+	f, err := os.OpenFile(repo+"/f", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString("2")
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.NoError(t, os.Chtimes(repo+"/f", then, then))
+	gittest.Git(t, home, "config", "--global", "core.trustctime", "false")
+	require.NoError(t, os.Chtimes(repo+"/.git/index", then, then))
+	got, err := open(t, repo).Dirty(t.Context(), filepath.Join(home, "shadow"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"f"}, got)
+}
+
 func TestDirtySplitIndex(t *testing.T) {
 	home := gittest.Home(t)
 	repo := gittest.Init(t, home, "repo")
