@@ -84,7 +84,7 @@ func (spec SnapshotSpec) addAll(ctx context.Context, q git.Shadow) (warnings []s
 		return nil, &UnmergedError{Files: unmergedPaths(unmerged)}
 	}
 	// Not git add: it runs git status in submodules.
-	changed, err := list(ctx, q, "diff-files", "--name-only", "--no-renames", "--ignore-submodules=dirty", "-z")
+	changed, err := list(ctx, q, "diff-files", "--name-status", "--no-renames", "--ignore-submodules=dirty", "-z")
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +92,64 @@ func (spec SnapshotSpec) addAll(ctx context.Context, q git.Shadow) (warnings []s
 	if err != nil {
 		return nil, err
 	}
-	files, nested := plainFiles(others)
-	files = slices.DeleteFunc(slices.Concat(changed, files), git.OurPath)
-	for _, dir := range nested {
+	c := sortChanges(changed, others)
+	for _, dir := range c.nested {
 		warnings = append(warnings, fmt.Sprintf("%q is a repository of its own, and not part of the snapshot", dir))
 	}
-	more, err := spec.filterWarnings(ctx, q, files)
-	if err != nil || len(files) == 0 {
-		return append(warnings, more...), err
+	more, err := spec.filterWarnings(ctx, q, c.files)
+	if err != nil {
+		return nil, err
 	}
-	c := q.Git("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
-	c.Stdin = pathList(files)
-	return append(warnings, more...), c.Run(ctx)
+	return append(warnings, more...), c.apply(ctx, q)
+}
+
+// changes are what the index lacks of the work tree.
+type changes struct {
+	gone   []string
+	files  []string // changed, or not tracked
+	nested []string // directories that are repositories of their own
+}
+
+// sortChanges reads the output of git diff-files --name-status -z, in which a letter precedes
+// each path, and of git ls-files --others -z, in which the repositories end in a slash.
+func sortChanges(changed, others []string) changes {
+	var c changes
+	for pair := range slices.Chunk(changed, 2) {
+		switch {
+		case len(pair) < 2 || git.OurPath(pair[1]):
+		case pair[0] == "D":
+			c.gone = append(c.gone, pair[1])
+		default:
+			c.files = append(c.files, pair[1])
+		}
+	}
+	for _, path := range others {
+		switch dir, isDir := strings.CutSuffix(path, "/"); {
+		case git.OurPath(dir):
+		case isDir:
+			c.nested = append(c.nested, dir)
+		default:
+			c.files = append(c.files, path)
+		}
+	}
+	return c
+}
+
+// apply writes the changes into the index. A file that vanishes meanwhile is gone.
+func (c changes) apply(ctx context.Context, q git.Shadow) error {
+	if err := updateIndex(ctx, q, c.gone, "--force-remove"); err != nil {
+		return err
+	}
+	return updateIndex(ctx, q, c.files, "--add", "--remove", "--replace")
+}
+
+func updateIndex(ctx context.Context, q git.Shadow, paths []string, options ...string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	c := q.Git(slices.Concat([]string{"update-index"}, options, []string{"-z", "--stdin"})...)
+	c.Stdin = pathList(paths)
+	return c.Run(ctx)
 }
 
 // list returns the output of a command that separates with NUL.
@@ -121,20 +167,6 @@ func unmergedPaths(lines []string) []string {
 		files = append(files, file)
 	}
 	return slices.Compact(files)
-}
-
-// plainFiles parts what git does not track: files, and directories that are repositories,
-// which end in a slash.
-func plainFiles(others []string) (files, nested []string) {
-	for _, path := range others {
-		switch dir, isDir := strings.CutSuffix(path, "/"); {
-		case !isDir:
-			files = append(files, path)
-		case !git.OurPath(dir):
-			nested = append(nested, dir)
-		}
-	}
-	return files, nested
 }
 
 func (spec SnapshotSpec) filterWarnings(ctx context.Context, q git.Shadow, files []string) ([]string, error) {

@@ -3,7 +3,9 @@
 package clone_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1"
 	"os"
 	"path/filepath"
 	"strings"
@@ -327,4 +329,32 @@ func TestSnapshotOfAHostileIndex(t *testing.T) {
 	_, err = spec.Take(t.Context())
 	require.Error(t, err)
 	b.scratchIsEmpty()
+}
+
+// TestSnapshotOfACraftedIndex: a path that leads out of the work tree.
+func TestSnapshotOfACraftedIndex(t *testing.T) {
+	b := newBase(t)
+	gittest.Commit(t, b.root, "aa/secret", "1")
+	gittest.Write(t, b.home+"/secret", "of the user")
+	secret := gittest.Git(t, b.root, "hash-object", b.home+"/secret")
+	index, err := os.ReadFile(b.root + "/.git/index")
+	require.NoError(t, err)
+	index = bytes.Replace(index[:len(index)-sha1.Size], []byte("aa/secret"), []byte("../secret"), 1)
+	sum := sha1.Sum(index)
+	gittest.Write(t, b.root+"/.git/index", string(append(index, sum[:]...)))
+	_, err = b.snapshotSpec().Take(t.Context())
+	require.Error(t, err)
+	_, err = gitOutput(b.root, "cat-file", "-e", secret)
+	require.Error(t, err, "a file from elsewhere is in the repository")
+	b.scratchIsEmpty()
+}
+
+// TestSnapshotDoesNotFollowLinks: a tracked directory that has become a link to elsewhere.
+func TestSnapshotDoesNotFollowLinks(t *testing.T) {
+	b := newBase(t)
+	gittest.Commit(t, b.root, "dir/secret", "1")
+	gittest.Write(t, b.home+"/elsewhere/secret", "of the user")
+	require.NoError(t, os.RemoveAll(b.root+"/dir"))
+	require.NoError(t, os.Symlink(b.home+"/elsewhere", b.root+"/dir"))
+	require.Empty(t, cmp.Diff(map[string]string{"dir": "120000 " + b.home + "/elsewhere"}, b.files(b.snapshot().Commit)))
 }

@@ -75,6 +75,21 @@ func TestSubmodulesDissociated(t *testing.T) {
 	requireClean(t, spec.Dir+"/vendor/lib/in/side")
 }
 
+// TestSubmodulesOfALinkedWorkTree: git keeps them with the work tree.
+func TestSubmodulesOfALinkedWorkTree(t *testing.T) {
+	b := newBase(t)
+	withSubmodule(t, b)
+	main := b.root
+	b.root = b.home + "/tree"
+	gittest.Git(t, main, "worktree", "add", "--quiet", "-b", "x", b.root)
+	gittest.Git(t, b.root, "submodule", "--quiet", "update", "--init", "--recursive")
+	require.NoError(t, os.RemoveAll(main+"/.git/modules"))
+	dir, made := b.make()
+	require.Len(t, made.Submodules, 2)
+	require.Equal(t, main+`/.git/worktrees/tree/modules/odd = "name/objects`, made.Borrowed[1])
+	requireClean(t, dir+"/vendor/lib")
+}
+
 // TestSubmodulesThatAreLeftOut: absent ones, and what an agent may have committed.
 func TestSubmodulesThatAreLeftOut(t *testing.T) {
 	const path = "vendor/lib"
