@@ -31,7 +31,7 @@ func (m *maker) giveObjects(ctx context.Context, t tree, p place) error {
 
 // copyObjects copies all objects. The base may be repacked meanwhile: git writes a
 // pack before it removes what is in it, so that a loose object that is gone is in a pack that
-// is listed later, and a pack that is gone means another one to look for.
+// is listed later, and what was in a pack that is gone is in one that the next list has.
 func (m *maker) copyObjects(ctx context.Context, from, to string) error {
 	if err := m.at("copy the objects to %s", to); err != nil {
 		return err
@@ -39,15 +39,14 @@ func (m *maker) copyObjects(ctx context.Context, from, to string) error {
 	if err := m.copyLoose(ctx, from, to); err != nil {
 		return fmt.Errorf("copy the objects: %w", err)
 	}
-	for {
-		gone, err := m.copyPacks(ctx, from, to)
-		if err != nil {
+	tried := map[string]bool{}
+	for more := true; more; {
+		var err error
+		if more, err = m.copyPacks(ctx, from, to, tried); err != nil {
 			return fmt.Errorf("copy the objects: %w", err)
 		}
-		if !gone {
-			return nil
-		}
 	}
+	return nil
 }
 
 var (
@@ -82,45 +81,52 @@ func (m *maker) copyFanOut(ctx context.Context, from, to string) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if err := m.copyFile(from, name, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := ignoreGone(m.copyFile(from, name, to)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// copyPacks copies the packs that the clone has not yet, and says whether one was gone.
-func (m *maker) copyPacks(ctx context.Context, from, to string) (gone bool, err error) {
+// copyPacks copies the packs that were not tried yet, and says whether there were any.
+func (m *maker) copyPacks(ctx context.Context, from, to string, tried map[string]bool) (more bool, err error) {
 	from, to = filepath.Join(from, "pack"), path.Join(to, "pack")
 	indexes, err := namesIn(from, packIndex)
 	if err != nil {
 		return false, err
 	}
 	for _, idx := range indexes {
-		if err := context.Cause(ctx); err != nil {
-			return false, err
-		}
-		if _, err := m.root.Lstat(path.Join(to, idx)); err == nil {
+		if tried[idx] {
 			continue
 		}
-		err := m.copyPack(from, packIndex.FindStringSubmatch(idx)[1], to)
-		if errors.Is(err, fs.ErrNotExist) {
-			gone = true
-		} else if err != nil {
+		tried[idx], more = true, true
+		if err := errors.Join(context.Cause(ctx), m.at("copy %s", idx)); err != nil {
+			return false, err
+		}
+		if err := m.copyPack(from, packIndex.FindStringSubmatch(idx)[1], to); err != nil {
 			return false, err
 		}
 	}
-	return gone, nil
+	return more, nil
 }
 
-// copyPack copies a pack, its index last.
+// copyPack copies a pack, its index last, or nothing when either is gone.
 func (m *maker) copyPack(from, name, to string) error {
-	for _, ext := range []string{".pack", ".idx"} {
-		if err := m.copyFile(from, name+ext, to); err != nil {
-			return err
-		}
+	if err := m.copyFile(from, name+".pack", to); err != nil {
+		return ignoreGone(err)
 	}
-	return nil
+	err := m.copyFile(from, name+".idx", to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m.root.Remove(path.Join(to, name+".pack"))
+	}
+	return err
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // copyFile copies a file into a directory of the clone. Where the file system can, the
@@ -131,9 +137,6 @@ func (m *maker) copyFile(from, name, to string) error {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	if err := m.root.Remove(path.Join(to, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // of an attempt that found the other half gone
-	}
 	return copyTo(m.root, path.Join(to, name), in)
 }
 
