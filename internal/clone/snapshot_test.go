@@ -196,6 +196,20 @@ func TestSnapshotOfOddRepositories(t *testing.T) {
 	}
 }
 
+// TestSnapshotOfAnEmptyRepository: there is a commit to start from all the same.
+func TestSnapshotOfAnEmptyRepository(t *testing.T) {
+	b := newBase(t)
+	s := b.snapshot()
+	require.Empty(t, b.files(s.Commit))
+	source, err := clone.Prepare(t.Context(), b.open(), s.Commit, b.scratch)
+	require.NoError(t, err)
+	spec := b.spec(1)
+	made, err := source.Make(t.Context(), spec)
+	require.NoError(t, err)
+	require.Equal(t, []git.Ref{{Name: spec.Branch, Object: s.Commit}}, made.Refs)
+	requireClean(t, spec.Dir)
+}
+
 func TestSnapshotSparse(t *testing.T) {
 	b := newBase(t)
 	gittest.Commit(t, b.root, "in/f", "1")
