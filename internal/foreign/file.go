@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -152,32 +153,52 @@ func list(root *os.Root, name string) ([]fs.DirEntry, error) {
 	if !fi.IsDir() {
 		return nil, &notPlainError{name: name, want: "a directory"}
 	}
-	return fs.ReadDir(root.FS(), name)
+	return readDir(root, name)
+}
+
+// readDir is not fs.ReadDir, which takes no names that are not UTF-8.
+func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
+	dir, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	entries, err := dir.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
 }
 
 // hazard returns an error for what could keep git from ever coming to an end when it
-// looks at the files: in place of those that it reads unasked there is a pipe, a device
+// looks at the files in dir: in place of those that it reads unasked there is a pipe, a device
 // or a link to who knows what.
-func hazard(root *os.Root) error {
-	return fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
-			return nil
-		case err != nil:
-			return err
-		case d.IsDir() || d.Type().IsRegular():
-			return nil
-		case d.Type()&fs.ModeSymlink != 0:
-			if name == ".gitmodules" {
-				return &notPlainError{name: name, want: "a regular file"}
-			}
-			return nil
-		}
-		if inGitDir(name) || strings.HasPrefix(path.Base(name), ".git") {
-			return &notPlainError{name: name, want: "a regular file"}
-		}
+func hazard(root *os.Root, dir string) error {
+	entries, err := readDir(root, dir)
+	if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
 		return nil
-	})
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		if e.IsDir() {
+			err = hazard(root, name)
+		} else if hazardous(name, e.Type()) {
+			err = &notPlainError{name: name, want: "a regular file"}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func inGitDir(name string) bool { return strings.Contains("/"+name, "/.git/") }
+func hazardous(name string, mode fs.FileMode) bool {
+	switch {
+	case mode.IsRegular():
+		return false
+	case mode&fs.ModeSymlink != 0: // git follows that of one file
+		return path.Base(name) == ".gitmodules"
+	}
+	return strings.Contains("/"+name, "/.git")
+}

@@ -75,6 +75,8 @@ func TestLookFiles(t *testing.T) {
 			write(t, filepath.Join(f.pane, "nested/x"), "")
 			run(t, filepath.Join(f.pane, "nested"), "init", "-q")
 		}, foreign.Change{Path: "nested/", What: "untracked"}},
+		"not UTF-8": {func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, "d\xff/\xfe"), "") },
+			foreign.Change{Path: `d\xff/\xfe`, What: "untracked"}},
 		"control characters": {func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, "a\x1b[2J\n"), "") },
 			foreign.Change{Path: `a\x1b[2J\n`, What: "untracked"}},
 	} {
@@ -152,6 +154,11 @@ func TestLookRefs(t *testing.T) {
 			write(t, filepath.Join(f.pane, ".git/refs/heads/a..b\n\x1b"), head+"\n")
 			run(t, f.pane, "reset", "-q", "--hard", f.base)
 		}, []string{`refs/heads/a..b\n\x1b`}},
+		"not UTF-8": {func(t *testing.T, f *fixture) {
+			head := f.commit(t, "x", "x")
+			run(t, f.pane, "branch", "d\xe9/e", head)
+			run(t, f.pane, "reset", "-q", "--hard", f.base)
+		}, []string{`refs/heads/d\xe9/e`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

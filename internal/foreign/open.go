@@ -24,7 +24,7 @@ type Clone struct {
 	Scratch  string    // an existing private directory for what is needed while looking
 	// Step is called before each change of the user's repository, with its name; an error
 	// stops there. Nil: nothing is called.
-	Step func(name string) error
+	Step func(name string) error `json:"-"`
 }
 
 func (c Clone) step(name string) error {
@@ -91,7 +91,7 @@ func (v *View) open(ctx context.Context) error {
 	if v.pane, err = openBelow(v.clone.Repo.Root, v.clone.Dir); err != nil {
 		return err
 	}
-	if err := hazard(v.pane); err != nil {
+	if err := hazard(v.pane, "."); err != nil {
 		return v.refuse("a file is not what it must be", err)
 	}
 	if v.dir, err = os.MkdirTemp(v.clone.Scratch, "look-*"); err != nil {
@@ -233,11 +233,12 @@ func (v *View) intoSpec(ctx context.Context, u *unit, spec git.ShadowSpec) (git.
 	return spec, err
 }
 
-// userKeys are settings of the user that say how files are read, and start nothing.
-var userKeys = []string{
-	"core.autocrlf", "core.eol", "core.filemode", "core.ignorecase", "core.symlinks",
-	"core.precomposeunicode", "core.excludesFile", "core.attributesFile",
-}
+// The settings of the user that say how files are read, and start nothing; those that are
+// names of files, which may start with ~, apart.
+const (
+	userKeys  = `^core\.(autocrlf|eol|filemode|ignorecase|symlinks|precomposeunicode)$`
+	userFiles = `^core\.(excludesfile|attributesfile)$`
+)
 
 // dataConfig returns the settings by which the clone's files were written: the user's, and
 // the repository's own above them.
@@ -248,20 +249,28 @@ func (v *View) dataConfig(ctx context.Context, r git.Repo) ([]string, error) {
 	}
 	none.UserConfig = true
 	var config []string
-	for _, key := range userKeys {
-		args := []string{"config", "--get", key}
-		if strings.HasSuffix(key, "File") {
-			args = []string{"config", "--path", "--get", key}
-		}
-		value, err := none.Git(args...).Line(ctx)
-		if git.Code(err) == 1 {
-			continue // not set
-		}
-		if err != nil {
+	for _, args := range [][]string{{"--get-regexp", userKeys}, {"--type=path", "--get-regexp", userFiles}} {
+		out, err := none.Git(append([]string{"config", "-z"}, args...)...).Output(ctx)
+		if err != nil && git.Code(err) != 1 { // 1: none is set
 			return nil, err
 		}
-		config = append(config, key+"="+value)
+		config = append(config, parseConfig(string(out))...)
 	}
 	own, err := r.DataConfig(ctx)
 	return append(config, own...), err
+}
+
+// parseConfig reads the output of git-config(1) -z as NAME=VALUE. A name without a value means true.
+func parseConfig(out string) []string {
+	var list []string
+	for record := range strings.SplitSeq(strings.TrimSuffix(out, "\x00"), "\x00") {
+		name, value, ok := strings.Cut(record, "\n")
+		if !ok {
+			value = "true"
+		}
+		if name != "" {
+			list = append(list, name+"="+value)
+		}
+	}
+	return list
 }
