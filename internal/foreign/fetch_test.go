@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
+	"github.com/aifo-coder/aifo-coder/internal/merge"
 )
 
 // envKill is set in the process that is killed: the step, and the clone as JSON.
@@ -249,4 +250,42 @@ func TestCancel(t *testing.T) {
 	_, err := foreign.Look(ctx, f.clone)
 	require.ErrorIs(t, err, context.Canceled)
 	f.leavesNothing(t)
+}
+
+// TestShallow: the user's repository lacks the history before the base.
+func TestShallow(t *testing.T) {
+	f := newFixture(t)
+	write(t, filepath.Join(f.root, mainFile), "later\n")
+	run(t, f.root, "commit", "-q", "-a", "-m", "later")
+	deep := f.root
+	f.root = filepath.Join(filepath.Dir(deep), "shallow")
+	f.pane = filepath.Join(f.root, ".aifo-coder/forks/ab12/pane-1")
+	run(t, deep, "clone", "-q", "--depth=1", "file://"+deep, f.root)
+	f.makePane(t)
+	shallow, err := os.ReadFile(filepath.Join(f.root, ".git/shallow"))
+	require.NoError(t, err)
+	write(t, filepath.Join(f.pane, ".git/shallow"), string(shallow))
+	require.Equal(t, foreign.Empty, f.look(t).Kind)
+	head := f.commit(t, "x", "x")
+	f.fetch(t)
+	require.Equal(t, head, f.refs(t)[branch])
+	require.Equal(t, foreign.Preserved, f.look(t).Kind)
+}
+
+// TestPreviewOfMerge: what is not fetched can be merged for a look.
+func TestPreviewOfMerge(t *testing.T) {
+	f := newFixture(t)
+	head := f.commit(t, "x", "x")
+	v, err := foreign.Open(t.Context(), f.clone)
+	require.NoError(t, err)
+	defer v.Close()
+	r, err := merge.Preview(t.Context(), merge.Request{
+		Repo: f.clone.Repo, Keep: "refs/heads/merge/ab12", BaseRef: "refs/heads/main", Base: f.base, Objects: []string{v.Objects()},
+		Sides: []merge.Side{{Pane: 1, Branch: branch, Commit: head}}, Scratch: t.TempDir(),
+	})
+	require.NoError(t, err)
+	require.Equal(t, "refs/heads/main", r.Target)
+	require.Equal(t, "x", r.Title)
+	require.Empty(t, f.refs(t))
+	require.False(t, has(f, head))
 }

@@ -19,6 +19,7 @@ const (
 	maxSmall      = 64 << 10 // a ref, alternates, a .git file
 	maxStashLog   = 4 << 20
 	maxIndex      = 512 << 20
+	maxPath       = 4096 // Linux's own limit, which a directory below another can exceed
 )
 
 // notPlainError says that something is there that is not what it must be.
@@ -172,6 +173,9 @@ func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
 // looks at the files in dir: in place of those that it reads unasked there is a pipe, a device
 // or a link to who knows what.
 func hazard(root *os.Root, dir string) error {
+	if len(dir) > maxPath {
+		return fmt.Errorf("directories are too deep: %.80s…", dir)
+	}
 	entries, err := readDir(root, dir)
 	if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
 		return nil
@@ -195,7 +199,7 @@ func hazard(root *os.Root, dir string) error {
 
 func hazardous(name string, mode fs.FileMode) bool {
 	switch {
-	case mode.IsRegular():
+	case mode.IsRegular() || mode&fs.ModeSocket != 0: // a socket does not let itself be opened
 		return false
 	case mode&fs.ModeSymlink != 0: // git follows that of one file
 		return path.Base(name) == ".gitmodules"

@@ -239,3 +239,13 @@ func TestLookLineEnds(t *testing.T) {
 	require.Equal(t, "one\r\n", string(content))
 	require.Equal(t, foreign.Empty, f.look(t).Kind)
 }
+
+// TestLookIgnoredByUser: what the user has git ignore everywhere is no work.
+func TestLookIgnoredByUser(t *testing.T) {
+	f := newFixture(t)
+	write(t, filepath.Join(f.pane, ".DS_Store"), "x")
+	require.Equal(t, 1, f.look(t).Changed)
+	write(t, filepath.Join(os.Getenv("HOME"), "ignored"), ".DS_Store\n")
+	write(t, os.Getenv("GIT_CONFIG_GLOBAL"), "[core]\n\texcludesFile = ~/ignored\n")
+	require.Equal(t, foreign.Empty, f.look(t).Kind)
+}

@@ -83,6 +83,10 @@ func (v *View) Close() error {
 	return os.RemoveAll(v.dir)
 }
 
+// Objects returns the directory of the objects in quarantine, for a merge.Preview of what is not
+// fetched yet. It is there until Close.
+func (v *View) Objects() string { return filepath.Join(v.units[0].q.Dir, "objects") }
+
 func (v *View) open(ctx context.Context) error {
 	if v.clone.Repo.Format != "sha1" && v.clone.Repo.Format != "sha256" {
 		return &RefusedError{Dir: v.clone.Dir, Reason: fmt.Sprintf("its object format is %q", v.clone.Repo.Format)}

@@ -163,3 +163,17 @@ func TestSubmoduleHostile(t *testing.T) {
 		})
 	}
 }
+
+// TestSubmoduleGoneFromRepository: the user removed the submodule's files meanwhile.
+func TestSubmoduleGoneFromRepository(t *testing.T) {
+	f, sub := newSubmoduleFixture(t)
+	run(t, f.root, "rm", "-q", "-f", "lib")
+	run(t, f.root, "commit", "-q", "-m", "without")
+	require.NoDirExists(t, filepath.Join(f.root, "lib"))
+	run(t, sub, "commit", "-q", "--allow-empty", "-m", "work")
+	require.Equal(t, foreign.HasWork, f.look(t).Kind)
+	f.fetch(t)
+	refs, err := f.module(t).Refs(t.Context(), "refs/heads/fork/")
+	require.NoError(t, err)
+	require.Len(t, refs, 1)
+}

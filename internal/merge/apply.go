@@ -46,6 +46,7 @@ func (m *merger) octopus(ctx context.Context) (Result, error) {
 	}
 	if p.files {
 		if r.Left, err = m.writeFiles(ctx, r.Commit, resumed); err != nil || r.Left != "" {
+			r.Left = half(r.Left, resumed)
 			return r, err
 		}
 	}
@@ -54,6 +55,15 @@ func (m *merger) octopus(ctx context.Context) (Result, error) {
 	}
 	r.Target = m.BaseRef
 	return r, nil
+}
+
+// half adds to a reason what may be behind it when an earlier merge did not come to its end.
+func half(left string, resumed bool) string {
+	if left == "" || !resumed {
+		return left
+	}
+	return left + "; if that is no work of yours, an earlier merge stopped while it wrote these files: " +
+		"remove or restore them, and merge again"
 }
 
 // tidy removes the branch of a merge that the base branch has.
@@ -212,10 +222,11 @@ func (m *merger) writeFiles(ctx context.Context, commit string, resumed bool) (l
 // keep what the user changed in them, and untracked files are not overwritten.
 func (m *merger) readTree(ctx context.Context, s git.Shadow, from, to string) error {
 	c := s.Git("read-tree", "-m", "-u", from, to)
-	// The user's Git LFS takes contents from the repository, and does not fetch any: where
-	// from is in the hands of what was merged.
-	c.Config = []string{"lfs.storage=" + filepath.Join(m.Repo.CommonDir, "lfs")}
-	c.Env = []string{"GIT_LFS_SKIP_SMUDGE=1"}
+	// The user's Git LFS takes contents from the repository, and fetches none: where from, a
+	// file .lfsconfig of what was merged may say. What is missing stays a pointer. Its own switches
+	// to fetch nothing have it write pointers only.
+	c.Config = []string{"lfs.storage=" + filepath.Join(m.Repo.CommonDir, "lfs"), "lfs.url=none"}
+	c.Env = []string{"GIT_LFS_SKIP_DOWNLOAD_ERRORS=1"}
 	return c.Run(ctx)
 }
 

@@ -234,7 +234,7 @@ func (m *merger) mergeTree(ctx context.Context, merged string, s Side, before []
 func (m *merger) tryMerge(ctx context.Context, a, b string) (tree string, conflicts []string, err error) {
 	out, err := m.shadow.Git("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", a, b).Output(ctx)
 	if err != nil && git.Code(err) != 1 {
-		return "", nil, err
+		return "", nil, fmt.Errorf("merge %s into %s: %w", b, a, err)
 	}
 	parts := strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
 	if err == nil {

@@ -495,3 +495,75 @@ func TestKilledWhileWriting(t *testing.T) {
 	require.NoError(t, os.Remove(lock))
 	f.merged(t, f.octopus(t), " M c")
 }
+
+// TestLFS: the user's Git LFS writes contents that the repository has, and fetches none from
+// where the merged files say.
+func TestLFS(t *testing.T) {
+	if _, err := exec.LookPath("git-lfs"); err != nil {
+		if os.Getenv("AIFO_TEST_DOCKER") == "require" {
+			t.Fatal("git-lfs is not installed")
+		}
+		t.Skip("git-lfs is not installed")
+	}
+	f := newFixture(t)
+	run(t, f.root, "lfs", "install", "--skip-repo")
+	write(t, filepath.Join(f.root, ".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+	run(t, f.root, "add", ".")
+	run(t, f.root, "commit", "-q", "-m", "attributes")
+	f.req.Base = run(t, f.root, "rev-parse", "HEAD")
+	f.pane(t, 1, map[string]string{"here.bin": "content\n", "gone.bin": "gone\n", ".lfsconfig": "[lfs]\n\turl = http://127.0.0.1:9/evil\n"})
+	run(t, f.root, "checkout", "-q", "main")
+	pointer := run(t, f.root, "show", f.req.Sides[0].Commit+":gone.bin")
+	oid := strings.TrimPrefix(strings.Split(pointer, "\n")[1], "oid sha256:")
+	require.NoError(t, os.Remove(filepath.Join(f.root, ".git/lfs/objects", oid[:2], oid[2:4], oid)))
+	r := f.octopus(t)
+	require.Equal(t, base, r.Target, "%+v", r)
+	require.Equal(t, "content\n", content(t, filepath.Join(f.root, "here.bin")))
+	require.Equal(t, pointer+"\n", content(t, filepath.Join(f.root, "gone.bin")))
+	require.Empty(t, run(t, f.root, "status", "--porcelain"))
+}
+
+// TestLinkedWorktree: the session belongs to a linked work tree.
+func TestLinkedWorktree(t *testing.T) {
+	f := three(t)
+	run(t, f.root, "checkout", "-q", "--detach")
+	main := f.root
+	f.root = filepath.Join(filepath.Dir(main), "linked")
+	run(t, main, "worktree", "add", "-q", f.root, "main")
+	var err error
+	f.req.Repo, err = git.Open(t.Context(), f.root)
+	require.NoError(t, err)
+	write(t, filepath.Join(f.root, "c"), "dirty\n")
+	f.merged(t, f.octopus(t), " M c")
+	require.Empty(t, run(t, main, "status", "--porcelain"))
+}
+
+// TestHalfWritten: git was killed while it wrote a file; what to do is said, and then it completes.
+func TestHalfWritten(t *testing.T) {
+	f := three(t)
+	write(t, filepath.Join(f.root, "new/one"), "half")
+	require.NotContains(t, f.octopus(t).Left, "an earlier merge")
+	r := f.octopus(t)
+	require.Contains(t, r.Left, "new/one")
+	require.Contains(t, r.Left, "an earlier merge stopped")
+	require.NoError(t, os.Remove(filepath.Join(f.root, "new/one")))
+	f.merged(t, f.octopus(t))
+}
+
+// TestShallow: the user's repository lacks the history before the base.
+func TestShallow(t *testing.T) {
+	f := newFixture(t)
+	deep := f.root
+	write(t, filepath.Join(deep, "a"), "later\n")
+	run(t, deep, "commit", "-q", "-a", "-m", "later")
+	f.root = filepath.Join(filepath.Dir(deep), "shallow")
+	run(t, deep, "clone", "-q", "--depth=1", "file://"+deep, f.root)
+	f.req.Base = run(t, f.root, "rev-parse", "HEAD")
+	f.pane(t, 1, map[string]string{"a": "A\n"})
+	run(t, f.root, "checkout", "-q", "main")
+	var err error
+	f.req.Repo, err = git.Open(t.Context(), f.root)
+	require.NoError(t, err)
+	require.True(t, f.req.Repo.Shallow)
+	f.merged(t, f.octopus(t))
+}
