@@ -90,7 +90,7 @@ func TestLFSContents(t *testing.T) {
 func TestLFSForged(t *testing.T) {
 	f := newLFSFixture(t)
 	head := f.commitPointer(t, "new.bin", "new content")
-	write(t, lfsFile(f.pane, "new content"), "evil content")
+	write(t, lfsFile(f.pane, "new content"), "EVIL content"[:11])
 	got := f.fetch(t)
 	require.Len(t, got.Left, 1)
 	require.Equal(t, head, f.refs(t)[branch])

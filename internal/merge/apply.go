@@ -69,7 +69,7 @@ func half(left string, resumed bool) string {
 // tidy removes the branch of a merge that the base branch has.
 func (m *merger) tidy(ctx context.Context) error {
 	kept, busy, err := m.kept(ctx)
-	if err != nil || kept == "" || busy {
+	if err != nil || kept == "" || busy || m.KeepAlways {
 		return err
 	}
 	if done, err := m.contains(ctx, m.tip, kept); err != nil || !done {
@@ -176,8 +176,11 @@ func (m *merger) moveBranch(ctx context.Context, commit string, p place) error {
 	if err := m.step("merge: move the branch"); err != nil {
 		return err
 	}
-	err := m.Repo.UpdateRefs(ctx, reason,
-		git.Update{Ref: m.BaseRef, New: commit, Old: m.tip}, git.Update{Ref: m.Keep, Old: commit})
+	updates := []git.Update{{Ref: m.BaseRef, New: commit, Old: m.tip}}
+	if !m.KeepAlways {
+		updates = append(updates, git.Update{Ref: m.Keep, Old: commit})
+	}
+	err := m.Repo.UpdateRefs(ctx, reason, updates...)
 	if err != nil && p.files {
 		return errors.Join(err, m.undoFiles(ctx, commit))
 	}
@@ -208,10 +211,33 @@ func (m *merger) writeFiles(ctx context.Context, commit string, resumed bool) (l
 			return "", err
 		}
 	}
+	return m.tryFiles(ctx, s, commit)
+}
+
+// previewFiles returns what writeFiles would, and writes nothing.
+func (m *merger) previewFiles(ctx context.Context, commit string) (left string, err error) {
+	s, err := m.files(ctx, "preview")
+	if err != nil {
+		return "", err
+	}
+	// The merge is not among the repository's objects.
+	s.Objects = ""
+	lines, err := git.AlternatesFile(append([]string{m.Repo.Objects(), filepath.Join(m.shadow.Dir, "objects")}, m.Objects...)...)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, "objects/info/alternates"), lines, 0o600); err != nil {
+		return "", fmt.Errorf("look at the files: %w", err)
+	}
+	return m.tryFiles(ctx, s, commit, "--dry-run")
+}
+
+// tryFiles brings the files to the merge, or says why not.
+func (m *merger) tryFiles(ctx context.Context, s git.Shadow, commit string, opts ...string) (left string, err error) {
 	if left, err = m.inTheWay(ctx, s, commit); err != nil || left != "" {
 		return left, err
 	}
-	err = m.readTree(ctx, s, m.tip, commit)
+	err = m.readTree(ctx, s, m.tip, commit, opts...)
 	if git.Code(err) == 128 {
 		return "git did not bring the files to the merge: " + clean(strings.Join(strings.Fields(errors.Unwrap(err).Error()), " ")), nil
 	}
@@ -220,8 +246,8 @@ func (m *merger) writeFiles(ctx context.Context, commit string, resumed bool) (l
 
 // readTree is the two-tree merge of git-read-tree(1): files that are the same in both trees
 // keep what the user changed in them, and untracked files are not overwritten.
-func (m *merger) readTree(ctx context.Context, s git.Shadow, from, to string) error {
-	c := s.Git("read-tree", "-m", "-u", from, to)
+func (m *merger) readTree(ctx context.Context, s git.Shadow, from, to string, opts ...string) error {
+	c := s.Git(append(append([]string{"read-tree", "-m", "-u"}, opts...), from, to)...)
 	// The user's Git LFS takes contents from the repository, and fetches none: where from, a
 	// file .lfsconfig of what was merged may say. What is missing stays a pointer. Its own switches
 	// to fetch nothing have it write pointers only.

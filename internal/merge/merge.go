@@ -29,14 +29,18 @@ type Side struct {
 
 // Request says what to merge into what.
 type Request struct {
-	Repo    git.Repo
-	Keep    string // full name of the branch that has the merge meanwhile, or for good
-	BaseRef string // full name of the branch to merge into; "" when the session started from none
-	Base    string // commit that the panes started from
-	Sides   []Side
-	Objects []string                // further directories that have the commits of the sides, for a preview
-	Scratch string                  // an existing private directory
-	Step    func(name string) error // called before each change of the repository; may be nil
+	Repo git.Repo
+	Keep string // full name of the branch that has the merge meanwhile, or for good
+	// KeepAlways leaves that branch where it is when the base branch has the merge too.
+	KeepAlways bool
+	BaseRef    string // full name of the branch to merge into; "" when the session started from none
+	Base       string // commit that the panes started from
+	Sides      []Side
+	Objects    []string // further directories that have the commits of the sides, for a preview
+	Scratch    string   // an existing private directory
+	// Step is called before each change of the repository, with its name; an error stops there.
+	// Nil: nothing is called.
+	Step func(name string) error
 }
 
 func (r Request) step(name string) error {
@@ -100,7 +104,12 @@ func Preview(ctx context.Context, r Request) (Result, error) {
 		return Result{}, err
 	}
 	result.Target, result.Left = r.BaseRef, place.left
-	if place.left != "" {
+	if place.files {
+		if result.Left, err = m.previewFiles(ctx, result.Commit); err != nil {
+			return Result{}, err
+		}
+	}
+	if result.Left != "" {
 		result.Target = r.Keep
 	}
 	return result, nil

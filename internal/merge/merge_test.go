@@ -237,7 +237,11 @@ func TestInTheWay(t *testing.T) {
 			f := three(t)
 			do(t, f)
 			status, index := run(t, f.root, "status", "--porcelain", "--ignored"), content(t, f.req.Repo.Index())
+			want, err := merge.Preview(t.Context(), f.req)
+			require.NoError(t, err)
 			r := f.octopus(t)
+			want.Commit = r.Commit
+			require.Equal(t, want, r)
 			require.Equal(t, keep, r.Target)
 			require.Regexp(t, "git did not bring the files to the merge: |files are in the way that git knows nothing of: ", r.Left)
 			require.Equal(t, f.req.Base, run(t, f.root, "rev-parse", "main"))
@@ -566,4 +570,14 @@ func TestShallow(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, f.req.Repo.Shallow)
 	f.merged(t, f.octopus(t))
+}
+
+func TestKeepAlways(t *testing.T) {
+	f := three(t)
+	f.req.KeepAlways = true
+	r := f.octopus(t)
+	require.Equal(t, base, r.Target)
+	require.Equal(t, r.Commit, run(t, f.root, "rev-parse", "merge/ab12"))
+	require.Empty(t, f.octopus(t).Commit)
+	require.Equal(t, r.Commit, run(t, f.root, "rev-parse", "merge/ab12"))
 }
