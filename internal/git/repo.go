@@ -96,7 +96,6 @@ func (r *Repo) readHead(ctx context.Context) error {
 // Git returns a command in the repository itself. It is for commands that read
 // or change refs and nothing else: no file, no index, no transfer, no diff.
 func (r Repo) Git(args ...string) Command {
-	// The work tree is named, for the repository's own setting may name one that is gone.
 	return Command{Dir: r.Root, GitDir: r.GitDir, WorkTree: r.Root, Args: args}
 }
 
