@@ -289,3 +289,16 @@ func TestPreviewOfMerge(t *testing.T) {
 	require.Empty(t, f.refs(t))
 	require.False(t, has(f, head))
 }
+
+// TestDissociated: a clone that was made with all objects borrows none.
+func TestDissociated(t *testing.T) {
+	f := newFixture(t)
+	f.clone.Dissociate = true
+	require.Equal(t, foreign.Unknown, f.look(t).Kind, "it borrows")
+	run(t, f.pane, "repack", "-q", "-a", "-d")
+	require.NoError(t, os.Remove(filepath.Join(f.pane, ".git/objects/info/alternates")))
+	require.Equal(t, foreign.Empty, f.look(t).Kind)
+	head := f.commit(t, "x", "x")
+	f.fetch(t)
+	require.Equal(t, head, f.refs(t)[branch])
+}

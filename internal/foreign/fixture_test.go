@@ -98,7 +98,7 @@ func (f *fixture) makePane(t *testing.T) {
 	run(t, f.pane, "reset", "-q", "--hard")
 	f.clone = foreign.Clone{
 		Repo: repo, Dir: f.pane, Branch: branch, Base: f.base, Created: created,
-		Borrowed: []string{repo.Objects()}, Scratch: t.TempDir(),
+		Scratch: t.TempDir(),
 	}
 }
 

@@ -15,13 +15,13 @@ import (
 
 // Clone is a clone, and what we ourselves know of it.
 type Clone struct {
-	Repo     git.Repo  // the user's repository, which the clone lies in
-	Dir      string    // the clone, absolute, below Repo.Root
-	Branch   string    // full name of its branch, here and there
-	Base     string    // the commit it started from
-	Created  []git.Ref // the refs it started with
-	Borrowed []string  // directories in its objects/info/alternates; none: it has all objects itself
-	Scratch  string    // an existing private directory for what is needed while looking
+	Repo       git.Repo  // the user's repository, which the clone lies in
+	Dir        string    // the clone, absolute, below Repo.Root
+	Branch     string    // full name of its branch, here and there
+	Base       string    // the commit it started from
+	Created    []git.Ref // the refs it started with
+	Dissociate bool      // it has all objects itself, and reads none of the repository's
+	Scratch    string    // an existing private directory for what is needed while looking
 	// Step is called before each change of the user's repository, with its name; an error
 	// stops there. Nil: nothing is called.
 	Step func(name string) error `json:"-"`
@@ -109,7 +109,7 @@ func (v *View) open(ctx context.Context) error {
 	for _, r := range v.clone.Created {
 		top.started = append(top.started, r.Object)
 	}
-	if err := v.add(ctx, top, v.clone.Borrowed); err != nil {
+	if err := v.add(ctx, top); err != nil {
 		return err
 	}
 	return v.openSubmodules(ctx, top)
@@ -138,9 +138,9 @@ func openBelow(root, dir string) (*os.Root, error) {
 }
 
 // add checks a unit, reads it and brings its objects into quarantine.
-func (v *View) add(ctx context.Context, u *unit, borrowed []string) error {
+func (v *View) add(ctx context.Context, u *unit) error {
 	v.units = append(v.units, u)
-	if err := checkLayout(u.git, borrowed); err != nil {
+	if err := checkLayout(u.git, v.borrowed(u)); err != nil {
 		return v.refuse(u.where()+"the git directory is not as we made it", err)
 	}
 	var err error
@@ -153,6 +153,14 @@ func (v *View) add(ctx context.Context, u *unit, borrowed []string) error {
 	}
 	u.bad, err = importObjects(ctx, u.git, u.q, v.clone.Repo.Format)
 	return u.wrap(err)
+}
+
+// borrowed returns the directories that a unit may read objects from: the user's own of the same.
+func (v *View) borrowed(u *unit) []string {
+	if v.clone.Dissociate || u.into == nil {
+		return nil
+	}
+	return []string{u.into.Objects()}
 }
 
 func (u *unit) where() string {

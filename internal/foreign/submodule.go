@@ -165,11 +165,10 @@ func (v *View) openSubmodule(ctx context.Context, super *unit, dir string, s sub
 		return v.refuse("the git directory of a submodule is no directory", err)
 	}
 	u := &unit{name: moduleName(dir, s), git: root, dir: dir, tree: s.tree, base: s.base}
-	borrowed, err := v.moduleOf(ctx, u, super)
-	if err != nil {
+	if err := v.moduleOf(ctx, u, super); err != nil {
 		return errors.Join(err, root.Close())
 	}
-	if err := v.add(ctx, u, borrowed); err != nil {
+	if err := v.add(ctx, u); err != nil {
 		return err
 	}
 	if s.link != "" && u.refs.head != s.link {
@@ -186,24 +185,23 @@ func moduleName(dir string, s submodule) string {
 	return strings.TrimPrefix(dir, ".git/modules/")
 }
 
-// moduleOf finds the user's repository that a submodule is a clone of, and returns what
-// the submodule may borrow from.
-func (v *View) moduleOf(ctx context.Context, u, super *unit) (borrowed []string, err error) {
+// moduleOf finds the user's repository that a submodule is a clone of, if there is one.
+func (v *View) moduleOf(ctx context.Context, u, super *unit) error {
 	rel, ok := strings.CutPrefix(u.dir, super.dir+"/")
 	if super.into == nil || !ok {
-		return nil, nil
+		return nil
 	}
 	common, err := os.OpenRoot(super.into.CommonDir)
 	if err != nil {
-		return nil, fmt.Errorf("open the repository: %w", err)
+		return fmt.Errorf("open the repository: %w", err)
 	}
 	defer func() { _ = common.Close() }()
 	module, err := descend(common, rel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, v.refuse(u.where()+"the repository's own is no directory", err)
+		return v.refuse(u.where()+"the repository's own is no directory", err)
 	}
 	_ = module.Close()
 	dir := filepath.Join(super.into.CommonDir, filepath.FromSlash(rel))
@@ -213,8 +211,5 @@ func (v *View) moduleOf(ctx context.Context, u, super *unit) (borrowed []string,
 	for _, r := range refs {
 		u.started = append(u.started, r.Object)
 	}
-	if len(v.clone.Borrowed) == 0 {
-		return nil, err
-	}
-	return []string{u.into.Objects()}, err
+	return err
 }
