@@ -60,6 +60,8 @@ type Info struct {
 	Architecture    string // as uname -m gives it: x86_64, aarch64
 	SecurityOptions []string
 	ServerErrors    []string
+	MemTotal        int64 // bytes
+	MemoryLimit     bool  // containers can be given a limit of memory
 }
 
 // Rootless reports whether the engine runs without root, so that uid 0 in a

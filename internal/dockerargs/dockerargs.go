@@ -84,6 +84,7 @@ type Run struct {
 	CapAdd     []string // everything else is dropped
 	Security   []string // --security-opt, beside no-new-privileges
 	PidsLimit  int
+	Memory     int64 // bytes; 0: no limit
 	LogDriver  string
 	Entrypoint string
 	Image      string
@@ -114,6 +115,9 @@ func (r Run) Argv() []string {
 	b.options("--security-opt", r.Security)
 	if r.PidsLimit > 0 {
 		b.option("--pids-limit", strconv.Itoa(r.PidsLimit))
+	}
+	if r.Memory > 0 {
+		b.option("--memory", strconv.FormatInt(r.Memory, 10))
 	}
 	b.option("--log-driver", r.LogDriver)
 	for _, m := range r.Mounts {

@@ -78,7 +78,9 @@ func (r Record) MergeRef() string { return "refs/heads/merge/" + r.SID }
 func (r Record) Dir() string { return SessionDir(r.RepoRoot, r.SID) }
 
 // SessionDir is the directory of the clones of session sid in a repository.
-func SessionDir(root, sid string) string { return filepath.Join(root, ".aifo-coder", "forks", sid) }
+func SessionDir(root, sid string) string {
+	return filepath.Join(root, hostfacts.ForksDir, "forks", sid)
+}
 
 // PaneDir is the directory of a clone.
 func PaneDir(root, sid string, index int) string {

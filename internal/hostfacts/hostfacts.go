@@ -30,6 +30,7 @@ type Facts struct {
 
 	Cwd       string // canonical
 	Workspace string // canonical directory that becomes /workspace
+	HasForks  bool   // fork mode keeps clones in ForksDir of the workspace
 	Env       Env
 
 	RuntimeDir string // private, for locks and sockets; may not exist
@@ -58,6 +59,9 @@ type Facts struct {
 	// Images tells which of the images that were asked about are present.
 	Images map[string]bool
 }
+
+// ForksDir is the directory in a repository where fork mode keeps its clones.
+const ForksDir = ".aifo-coder"
 
 // Env is an environment.
 type Env map[string]string
@@ -193,10 +197,17 @@ func (f *Facts) readWorkspace(asked string) error {
 		dir = repositoryRoot(f.Cwd, home)
 	}
 	f.Workspace, err = checkWorkspace(dir)
+	f.HasForks = isDir(filepath.Join(f.Workspace, ForksDir)) && isDir(filepath.Join(f.Workspace, ForksDir, "forks"))
 	if err == nil && asked == "" && f.Workspace == home {
 		err = &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
 	}
 	return err
+}
+
+// isDir reports whether path is a directory itself, and no link to one.
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 // repositoryRoot returns the nearest directory at or above dir that holds

@@ -10,6 +10,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/agent"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -34,7 +35,8 @@ func (b planner) agent(p *Proxy, image string) dockerargs.Run {
 		Labels:      b.labels(KindAgent),
 		CapAdd:      b.caps(toolchain.Kind{}, agentCaps),
 		LogDriver:   "none", // what an agent prints may be secret, and is without end
-		PidsLimit:   pidsLimit,
+		PidsLimit:   b.o.Limits.pids(),
+		Memory:      b.o.Limits.Memory,
 		Mounts:      b.agentMounts(p),
 		Env:         b.agentEnv(p),
 		User:        bootUser,
@@ -104,6 +106,7 @@ func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
 		dockerargs.Bind(b.f.Workspace, execproto.Workspace),
 		dockerargs.BindRO(b.f.ShimDir, execproto.ShimDir),
 	}
+	mounts = append(mounts, b.repositoryMounts()...)
 	for _, dir := range b.o.Agent.State {
 		mounts = append(mounts, dockerargs.Bind(b.stateDir(dir), dir))
 	}
@@ -113,6 +116,20 @@ func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
 		mounts = append(mounts, dockerargs.BindRO(p.SocketDir, execproto.SocketDir))
 	}
 	return append(mounts, b.caMount()...)
+}
+
+// repositoryMounts returns what containers see of the workspace's repository
+// beside the workspace itself: the objects that it borrows, and nothing of the clones that fork
+// mode keeps in it, which are other agents'.
+func (b planner) repositoryMounts() []dockerargs.Mount {
+	var mounts []dockerargs.Mount
+	if b.f.HasForks {
+		mounts = append(mounts, dockerargs.Mount{Type: "tmpfs", Target: path.Join(execproto.Workspace, hostfacts.ForksDir), ReadOnly: true})
+	}
+	for _, dir := range b.o.Borrowed {
+		mounts = append(mounts, dockerargs.BindRO(dir, dir))
+	}
+	return mounts
 }
 
 // stateDir returns the host directory for a state directory of the agent:

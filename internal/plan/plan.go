@@ -44,7 +44,20 @@ type Options struct {
 	Image   string // exact agent image
 	Slim    bool   // the slim flavour of the agent image
 	Network string // an existing network to join in place of one of the session's own
+
+	Limits Limits
+	// Borrowed are host directories that the workspace's repository reads objects from.
+	// Every container gets them read-only, at the same place.
+	Borrowed []string
 }
+
+// Limits bound each container of a session.
+type Limits struct {
+	Memory int64 // bytes; 0: none
+	Pids   int   // processes and threads; 0: DefaultPids
+}
+
+func (l Limits) pids() int { return cmp.Or(l.Pids, DefaultPids) }
 
 // Exec says how tool calls are run.
 type Exec int
@@ -76,9 +89,9 @@ const KindAgent = "agent"
 // hostAlias is the name under which a container reaches the host.
 const hostAlias = "host.docker.internal"
 
-// pidsLimit stops a fork bomb before the host feels it and leaves room for
+// DefaultPids stops a fork bomb before the host feels it and leaves room for
 // the widest parallel build.
-const pidsLimit = 8192
+const DefaultPids = 8192
 
 // Plan is a whole session.
 type Plan struct {

@@ -380,3 +380,30 @@ func TestServe(t *testing.T) {
 	require.Equal(t, strings.Fields("exec --interactive --user 1:2 c /opt/aifo/bin/aifo-shim serve --connect /run/aifo/serve.sock"),
 		plan.Serve("c", "1:2", "/run/aifo/serve.sock").Argv())
 }
+
+func TestLimitsHoldForEveryContainer(t *testing.T) {
+	o := plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust"), Limits: plan.Limits{Memory: 3 << 30, Pids: 1000}}
+	p := plan.Build(o, facts(), "id")
+	for _, argv := range [][]string{p.Agent.Argv(), p.Sidecars[0].Run.Argv()} {
+		require.Contains(t, strings.Join(argv, " "), "--pids-limit 1000 --memory 3221225472 ")
+	}
+	o.Limits = plan.Limits{}
+	require.NotContains(t, lines(plan.Build(o, facts(), "id")), "--memory")
+}
+
+func TestBorrowedObjectsAreReadOnlyEverywhere(t *testing.T) {
+	const dir = "/home/ann/my, repo/.git/objects"
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust"), Borrowed: []string{dir}}, facts(), "id")
+	for _, run := range []dockerargs.Run{*p.Agent, p.Sidecars[0].Run} {
+		require.Contains(t, run.Mounts, dockerargs.BindRO(dir, dir))
+	}
+}
+
+func TestClonesOfForkModeAreHidden(t *testing.T) {
+	f := facts()
+	f.HasForks = true
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust")}, f, "id")
+	for _, run := range []dockerargs.Run{*p.Agent, p.Sidecars[0].Run} {
+		require.Contains(t, run.Argv(), "type=tmpfs,target=/workspace/.aifo-coder,readonly")
+	}
+}

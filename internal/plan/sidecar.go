@@ -65,7 +65,8 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 		Network:    b.network().Name,
 		Labels:     b.labels(s.Kind.Name),
 		CapAdd:     b.caps(s.Kind, sidecarCaps),
-		PidsLimit:  pidsLimit,
+		PidsLimit:  b.o.Limits.pids(),
+		Memory:     b.o.Limits.Memory,
 		Mounts:     b.sidecarMounts(s.Kind),
 		Env:        append(b.sidecarEnv(s.Kind), secretEnv(b.net.values)...),
 		User:       bootUser,
@@ -118,6 +119,7 @@ func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
 		// The static binary alone: a sidecar has the tools, not their shims.
 		dockerargs.BindRO(path.Join(b.f.ShimDir, path.Base(execproto.ShimBinary)), execproto.ShimBinary),
 	}
+	mounts = append(mounts, b.repositoryMounts()...)
 	if !b.o.NoCache {
 		for _, c := range k.Caches {
 			mounts = append(mounts, dockerargs.Volume(c.Volume, path.Join(execproto.CacheRoot, c.Name())))
