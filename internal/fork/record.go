@@ -46,6 +46,7 @@ type Record struct {
 	MergeCommit   string   `json:"merge_commit_sha,omitempty"`
 	MergedAt      int64    `json:"merged_at,omitempty"`
 	MergeFailed   bool     `json:"merge_failed,omitempty"`
+	TmuxSocket    string   `json:"tmux_socket,omitempty"` // of the server that has TmuxSession
 }
 
 // Pane is one clone with its agent.
@@ -143,6 +144,11 @@ func (s Store) PaneDir(sid string, index int) string {
 	return filepath.Join(s.SessionDir(sid), "pane-"+strconv.Itoa(index))
 }
 
+// LogFile is where a pane that runs in the background writes.
+func (s Store) LogFile(sid string, index int) string {
+	return filepath.Join(s.PaneDir(sid, index), "log")
+}
+
 const recordName = "session.json"
 
 // NotFoundError says that there is no session of that id.
@@ -235,7 +241,7 @@ type PaneStatus struct {
 // State is where a pane's run is.
 type State string
 
-// The states of a pane. A pane that says Running and whose owner is dead was Killed.
+// The states of a pane. A pane that has not Ended and whose owner is dead was Killed.
 const (
 	Waiting State = "waiting" // not started yet
 	Running State = "running"
@@ -260,7 +266,7 @@ func (s Store) Status(sid string, index int, self hostfacts.Owner) (PaneStatus, 
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, nil
 	}
-	if st.State == Running && st.Owner.Dead(self) {
+	if st.State != Ended && st.Owner.Dead(self) {
 		st.State = Killed
 	}
 	return st, err
