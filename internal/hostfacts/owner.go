@@ -3,6 +3,8 @@ package hostfacts
 import (
 	"os"
 	"strconv"
+
+	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
 
 // Self returns this process as an owner.
@@ -25,6 +27,28 @@ func (o Owner) Dead(self Owner) bool {
 	}
 	start, alive := processStart(o.PID)
 	return !alive || start != "" && start != o.Start
+}
+
+// Terminate asks the process o to end, if it lives on this host. On Windows there is no
+// asking: it is killed.
+func (o Owner) Terminate(self Owner) error { return o.signal(self, proc.Other.Terminate) }
+
+// Kill ends the process o, if it lives on this host.
+func (o Owner) Kill(self Owner) error { return o.signal(self, proc.Other.Kill) }
+
+func (o Owner) signal(self Owner, send func(proc.Other) error) error {
+	if o.Host != self.Host || o.PID <= 0 {
+		return nil
+	}
+	p, err := proc.Find(o.PID)
+	if err != nil {
+		return nil // it has ended: Windows finds only those that live
+	}
+	defer p.Release()
+	if o.Dead(self) { // found first, so that what is signalled is what was checked
+		return nil
+	}
+	return send(p)
 }
 
 // ParseOwner is the inverse of an owner's labels; it returns false for numbers

@@ -124,3 +124,29 @@ func TestParseOwner(t *testing.T) {
 	o, _ := hostfacts.ParseOwner("", strconv.Itoa(1<<22-1), "")
 	require.False(t, o.Dead(hostfacts.Self()))
 }
+
+func TestSignalOwner(t *testing.T) {
+	self := hostfacts.Self()
+	c := start(t)
+	for _, other := range []hostfacts.Owner{
+		{Host: c.owner.Host + "x", PID: c.owner.PID, Start: c.owner.Start},
+		{Host: c.owner.Host, PID: 0, Start: c.owner.Start},
+		{Host: c.owner.Host, PID: -c.owner.PID, Start: c.owner.Start},
+	} {
+		require.NoError(t, other.Kill(self))
+	}
+	if reused := c.owner; runtime.GOOS == "linux" {
+		reused.Start += "1"
+		require.NoError(t, reused.Kill(self))
+	}
+	require.False(t, c.owner.Dead(self), "none of them is the child")
+
+	require.NoError(t, c.owner.Terminate(self))
+	require.Error(t, c.cmd.Wait())
+	require.True(t, c.owner.Dead(self))
+	require.NoError(t, c.owner.Terminate(self), "it has ended")
+
+	c = start(t)
+	require.NoError(t, c.owner.Kill(self))
+	require.Error(t, c.cmd.Wait())
+}

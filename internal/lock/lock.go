@@ -155,3 +155,24 @@ func Sweep(runtimeDir string) error {
 	}
 	return err
 }
+
+// Held reports whether somebody holds the lock on the file path. It takes a free one
+// for a moment, which Acquire of another waits for, and removes its file.
+func Held(path string) (bool, error) {
+	for {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return false, nil
+		}
+		l, err := try(path)
+		var held *HeldError
+		switch {
+		case errors.As(err, &held):
+			return true, nil
+		case errors.Is(err, errReplaced):
+			continue
+		case err != nil:
+			return false, err
+		}
+		return false, l.Release()
+	}
+}

@@ -328,3 +328,49 @@ func TestSweepDoesNotStandInTheWay(t *testing.T) {
 		require.NoError(t, l.Release())
 	}
 }
+
+func TestWhetherHeld(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "l.lock")
+	requireNot := func() {
+		t.Helper()
+		held, err := lock.Held(path)
+		require.NoError(t, err)
+		require.False(t, held)
+		require.Empty(t, files(t, dir), "asking leaves nothing")
+	}
+	requireNot()
+	c := holder(t, path)
+	held, err := lock.Held(path)
+	require.NoError(t, err)
+	require.True(t, held)
+	require.Len(t, files(t, dir), 1)
+	c.kill(t)
+	requireNot()
+	_, err = lock.Held(dir)
+	require.Error(t, err)
+}
+
+// TestAskingKeepsNobodyOut: who asks takes a free lock for a moment.
+func TestAskingKeepsNobodyOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "l.lock")
+	ctx, stop := t.Context(), make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = lock.Held(path)
+			}
+		}
+	})
+	for range 200 {
+		l, err := lock.Acquire(path, lock.Holder{PID: 7})
+		require.NoError(t, err)
+		require.NoError(t, l.Release())
+	}
+	close(stop)
+	asking.Wait()
+}

@@ -8,6 +8,10 @@ import (
 	"syscall"
 )
 
+// backgroundAttr makes the program the leader of a session of its own, which no
+// terminal belongs to (setsid(2)).
+func backgroundAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
 func terminate(p *os.Process, group bool) error {
 	if group {
 		return syscall.Kill(-p.Pid, syscall.SIGTERM)
