@@ -86,7 +86,7 @@ func (p PaneProcess) Main(ctx context.Context) (int, error) {
 	defer w.stop()
 	code, err := p.agent(w)
 	if err != nil {
-		fmt.Fprintf(p.Messages, "aifo-coder: %v\r\n", err)
+		fmt.Fprintf(p.Messages, "aifo-coder: %v\n", err)
 	}
 	p.Prompt.ask(w.ctx, code, err)
 	return code, err

@@ -46,12 +46,19 @@ func PaneSpecs(s Store, r Record, self, runtimeDir string) []panes.Pane {
 
 // WritePaneEnv writes an environment, as os.Environ gives it, for a pane.
 func WritePaneEnv(path string, environ []string) error {
-	// One of a start that was killed may be there; it must not be followed if it is a link.
+	// One of a start that was killed may be there.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("replace a pane's environment: %w", err)
 	}
-	if err := WriteFile(path, []byte(strings.Join(environ, "\x00"))); err != nil {
+	// Not by way of a temporary file, which would stay behind with its secrets if we were
+	// killed: nobody reads this one before it is whole.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
 		return fmt.Errorf("write a pane's environment: %w", err)
+	}
+	_, err = f.WriteString(strings.Join(environ, "\x00"))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write a pane's environment: %w", err), os.Remove(path))
 	}
 	return nil
 }

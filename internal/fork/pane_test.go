@@ -410,8 +410,7 @@ func TestStaggeredStart(t *testing.T) {
 	s := newSession(t, 3)
 	s.start(envShort+"=1", envAgent+"=slow")
 	left := []int{1, 2, 3}
-	var running func() []int
-	running = func() []int {
+	running := func() []int {
 		var list []int
 		for _, i := range left {
 			if s.state(i).State == fork.Running {

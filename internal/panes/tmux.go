@@ -134,13 +134,40 @@ func (b *builder) build(ctx context.Context, size Size) error {
 
 func (b *builder) first(ctx context.Context, size Size) error {
 	p := b.spec.Panes[0]
-	m, err := b.create(ctx, p, newSession(b.spec, size))
+	args := newSession(b.spec, size)
+	m, err := b.create(ctx, p, args)
+	for n := 1; n < firstTries && b.mayRetry(ctx, err); n++ {
+		m, err = b.create(ctx, p, args)
+	}
 	if err != nil {
 		return err
 	}
 	b.session = Session{Socket: m.socket, ID: m.session, Name: b.spec.Name}
 	b.windows = []string{m.window}
 	return b.settle(ctx, m, p)
+}
+
+// A server whose last session has just ended still takes a call and does not answer
+// it. firstTries is how often the first call is made, firstPause the time between.
+const (
+	firstTries = 5
+	firstPause = 100 * time.Millisecond
+)
+
+// mayRetry reports whether the first call failed and made no session, after a pause.
+func (b *builder) mayRetry(ctx context.Context, err error) bool {
+	var exit *proc.ExitError
+	var gone *GoneError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(firstPause):
+	}
+	_, err = b.tmux.Find(ctx, b.spec.Mark)
+	return errors.As(err, &gone)
 }
 
 // add puts p beside the panes of the latest window, or into a further one where that

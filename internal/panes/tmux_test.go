@@ -44,8 +44,7 @@ func private(t *testing.T, config string) panes.Tmux {
 		}
 		t.Skip("tmux is not installed")
 	}
-	// Not t.TempDir: the path of a socket has room for a hundred bytes.
-	home, err := os.MkdirTemp("", "aifo")
+	home, err := os.MkdirTemp("", "aifo") //nolint:usetesting // the path of a socket has room for a hundred bytes
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(home, ".tmux.conf"), []byte(config), 0o600))
 	s := panes.Tmux{Env: []string{"HOME=" + home, "TMUX_TMPDIR=" + home, "PATH=" + os.Getenv("PATH"), "TERM=xterm-256color", "LC_ALL=C"}}
@@ -254,6 +253,17 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	s.Step = nil
 	requireGone(t, s)
+}
+
+// TestServerThatIsEnding: with its last session a server goes, while others call it.
+func TestServerThatIsEnding(t *testing.T) {
+	s := private(t, "")
+	for range 20 {
+		sp, _ := spec(t, 1, panes.Tiled)
+		_, err := s.Start(t.Context(), sp, panes.Size{})
+		require.NoError(t, err)
+		require.NoError(t, s.Kill(t.Context(), "abc123"))
+	}
 }
 
 // TestProgramsThatEndAtOnce: the windows must not go before all have been started.
