@@ -35,13 +35,15 @@ type FetchedRef struct {
 // error, and can be repeated.
 func (v *View) Fetch(ctx context.Context) (Fetched, error) {
 	var done Fetched
-	// Submodules first: commits of the clone refer to theirs.
+	var failed error
+	// Submodules first: commits of the clone refer to theirs. One that fails holds nothing up.
 	for _, u := range slices.Backward(v.units) {
-		if err := v.fetchUnit(ctx, u, &done); err != nil {
-			return done, u.wrap(err)
+		failed = errors.Join(failed, u.wrap(v.fetchUnit(ctx, u, &done)))
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
 		}
 	}
-	return done, nil
+	return done, failed
 }
 
 func (v *View) fetchUnit(ctx context.Context, u *unit, done *Fetched) error {
@@ -66,10 +68,8 @@ func (v *View) fetchUnit(ctx context.Context, u *unit, done *Fetched) error {
 	if err := v.copyContents(u, w.lfs, done); err != nil {
 		return err
 	}
-	if err := v.bring(ctx, u, tips); err != nil {
-		return err
-	}
-	return v.moveRefs(ctx, u, tips, done)
+	tips, err = v.bring(ctx, u, tips)
+	return errors.Join(err, v.moveRefs(ctx, u, tips, done))
 }
 
 // copyContents copies contents of Git LFS. What is not what its name says stays where it is.
@@ -110,8 +110,34 @@ func (u *unit) toBring(ctx context.Context, w work) ([]tip, error) {
 	return list, nil
 }
 
-// bring copies the objects; no ref has them yet.
-func (v *View) bring(ctx context.Context, u *unit, tips []tip) error {
+// bring copies the objects, and returns the tips that have all of theirs in the repository now; no ref
+// has them yet. What git refuses keeps nothing else back: the error tells of it.
+func (v *View) bring(ctx context.Context, u *unit, tips []tip) (there []tip, err error) {
+	err = v.transfer(ctx, u, tips)
+	var unsafe *git.UnsafeError
+	if err == nil {
+		return tips, nil
+	}
+	if !errors.As(err, &unsafe) || len(tips) == 1 {
+		return nil, err
+	}
+	var refused error
+	for _, t := range tips {
+		err := v.transfer(ctx, u, []tip{t})
+		switch {
+		case err == nil:
+			there = append(there, t)
+		case errors.As(err, &unsafe):
+			refused = errors.Join(refused, fmt.Errorf("%s: %w", Printable(t.ref), err))
+		default:
+			return nil, err
+		}
+	}
+	return there, refused
+}
+
+// transfer brings what tips reach into the user's repository, unless its refs reach it already.
+func (v *View) transfer(ctx context.Context, u *unit, tips []tip) error {
 	have, err := u.into.Refs(ctx)
 	if err != nil {
 		return err
@@ -121,7 +147,7 @@ func (v *View) bring(ctx context.Context, u *unit, tips []tip) error {
 		t.Have = append(t.Have, r.Object)
 	}
 	if !slices.ContainsFunc(t.Want, func(o string) bool { return !slices.Contains(t.Have, o) }) {
-		return nil // all there, from an earlier time
+		return nil
 	}
 	if err := v.clone.step("fetch: write objects"); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
+	"github.com/aifo-coder/aifo-coder/internal/git"
 )
 
 // trap is a command that leaves a mark when anything runs it.
@@ -409,10 +410,19 @@ func TestUnsafeTrees(t *testing.T) {
 			commit := run(t, f.pane, "commit-tree", "-p", f.base, "-m", "evil", tree)
 			write(t, filepath.Join(f.pane, ".git/refs/heads/evil"), commit+"\n")
 			_, err := f.tryFetch(t.Context())
-			require.Error(t, err)
+			var unsafe *git.UnsafeError
+			require.ErrorAs(t, err, &unsafe)
+			require.NotEmpty(t, unsafe.Hint())
 			require.Empty(t, f.refs(t))
 			require.False(t, has(f, commit))
 			require.Equal(t, foreign.HasWork, f.look(t).Kind)
+			good := f.commit(t, "x", "x")
+			got, err := f.tryFetch(t.Context())
+			require.ErrorAs(t, err, &unsafe)
+			require.ErrorContains(t, err, "refs/heads/evil")
+			require.Equal(t, map[string]string{branch: good}, f.refs(t), "it keeps nothing else back")
+			require.Len(t, got.Refs, 1)
+
 			write(t, filepath.Join(f.pane, ".git/HEAD"), commit+"\n")
 			r := f.look(t)
 			require.False(t, r.Kind.Safe())

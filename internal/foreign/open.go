@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/aifo-coder/aifo-coder/internal/git"
 )
@@ -235,54 +234,32 @@ func (v *View) intoSpec(ctx context.Context, u *unit, spec git.ShadowSpec) (git.
 	}
 	u.kept = slices.Compact(slices.Sorted(slices.Values(u.kept)))
 	spec.Alternates = []string{u.into.Objects()}
-	if spec.Config, err = v.dataConfig(ctx, *u.into); err != nil {
+	if spec.Config, err = dataConfig(ctx, *u.into); err != nil {
 		return spec, err
 	}
-	if spec.Shallow, err = u.into.ShallowFile(); err != nil {
+	if spec.Shallow, err = u.into.ReadFile("shallow"); err != nil {
 		return spec, err
 	}
-	spec.Exclude, err = v.clone.Repo.ExcludeFile()
+	spec.Exclude, err = v.clone.Repo.ReadFile("info/exclude")
 	return spec, err
 }
 
-// The settings of the user that say how files are read, and start nothing; those that are
-// names of files, which may start with ~, apart.
-const (
-	userKeys  = `^core\.(autocrlf|eol|filemode|ignorecase|symlinks|precomposeunicode)$`
-	userFiles = `^core\.(excludesfile|attributesfile)$`
-)
+// userFiles are settings that name files of the user's that say how files are read. Where the
+// repository itself names such files, an agent may have.
+var userFiles = []string{"core.excludesfile", "core.attributesfile"}
 
-// dataConfig returns the settings by which the clone's files were written: the user's, and
-// the repository's own above them.
-func (v *View) dataConfig(ctx context.Context, r git.Repo) ([]string, error) {
-	none, err := git.MakeShadow(filepath.Join(v.dir, fmt.Sprintf("config-%d", len(v.units))), git.ShadowSpec{Format: r.Format})
+// dataConfig returns the settings by which the clone's files were written.
+func dataConfig(ctx context.Context, r git.Repo) ([]string, error) {
+	list, err := r.Settings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	none.UserConfig = true
-	var config []string
-	for _, args := range [][]string{{"--get-regexp", userKeys}, {"--type=path", "--get-regexp", userFiles}} {
-		out, err := none.Git(append([]string{"config", "-z"}, args...)...).Output(ctx)
-		if err != nil && git.Code(err) != 1 { // 1: none is set
-			return nil, err
-		}
-		config = append(config, parseConfig(string(out))...)
-	}
-	own, err := r.DataConfig(ctx)
-	return append(config, own...), err
-}
-
-// parseConfig reads the output of git-config(1) -z as NAME=VALUE. A name without a value means true.
-func parseConfig(out string) []string {
-	var list []string
-	for record := range strings.SplitSeq(strings.TrimSuffix(out, "\x00"), "\x00") {
-		name, value, ok := strings.Cut(record, "\n")
-		if !ok {
-			value = "true"
-		}
-		if name != "" {
-			list = append(list, name+"="+value)
+	config := list.Data(git.Effective)
+	users := slices.DeleteFunc(list, func(s git.Setting) bool { return s.Own })
+	for _, key := range userFiles {
+		if values := users.Get(key, git.Effective); len(values) > 0 {
+			config = append(config, key+"="+values[len(values)-1])
 		}
 	}
-	return list
+	return config, nil
 }

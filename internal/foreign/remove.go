@@ -15,8 +15,11 @@ const removing = ".removing-"
 
 // Remove removes the clone dir, an absolute path below root, and what is left of it when
 // an earlier removal was killed. It follows no link. The clone gets another name first, so that
-// nothing takes half of it for a clone.
-func Remove(root, dir string) error {
+// nothing takes half of it for a clone. step is called before each change, see Clone.
+func Remove(root, dir string, step func(name string) error) error {
+	if step == nil {
+		step = func(string) error { return nil }
+	}
 	parent, err := openBelow(root, filepath.Dir(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -26,23 +29,31 @@ func Remove(root, dir string) error {
 	}
 	defer func() { _ = parent.Close() }()
 	prefix := removing + strings.TrimPrefix(filepath.Base(dir), "pane-") + "-"
+	if err := step("remove: rename the clone"); err != nil {
+		return err
+	}
 	err = parent.Rename(filepath.Base(dir), prefix+rand.Text())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}
-	entries, err := readDir(parent, ".")
-	if err != nil {
+	if err := step("remove: delete its files"); err != nil {
+		return err
+	}
+	if err := removeLeft(parent, prefix); err != nil {
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}
+	return nil
+}
+
+// removeLeft removes what has names that start with prefix.
+func removeLeft(parent *os.Root, prefix string) error {
+	entries, err := readDir(parent, ".")
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), prefix) {
 			err = errors.Join(err, removeAll(parent, e.Name()))
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("remove %s: %w", dir, err)
-	}
-	return nil
+	return err
 }
 
 // removeTries is how often removal starts again when files come up while it goes on, or directories

@@ -5,6 +5,7 @@ package foreign_test
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,16 +25,16 @@ func TestRemove(t *testing.T) {
 	write(t, filepath.Join(session, ".removing-1-old/x"), "half of it")
 	write(t, filepath.Join(session, ".removing-10-old/x"), "another's")
 	write(t, filepath.Join(session, "pane-10/x"), "another")
-	require.NoError(t, foreign.Remove(f.root, f.pane))
+	require.NoError(t, foreign.Remove(f.root, f.pane, nil))
 	entries, err := os.ReadDir(session)
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
 	require.FileExists(t, filepath.Join(session, ".removing-10-old/x"))
 	require.FileExists(t, filepath.Join(session, "pane-10/x"))
 	require.FileExists(t, filepath.Join(outside, "file"))
-	require.NoError(t, foreign.Remove(f.root, f.pane), "twice is once")
+	require.NoError(t, foreign.Remove(f.root, f.pane, nil), "twice is once")
 	require.NoError(t, os.RemoveAll(session))
-	require.NoError(t, foreign.Remove(f.root, f.pane))
+	require.NoError(t, foreign.Remove(f.root, f.pane, nil))
 }
 
 func TestRemoveLinks(t *testing.T) {
@@ -41,7 +42,7 @@ func TestRemoveLinks(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")
 	require.NoError(t, os.Rename(f.pane, outside))
 	require.NoError(t, os.Symlink(outside, f.pane))
-	require.NoError(t, foreign.Remove(f.root, f.pane))
+	require.NoError(t, foreign.Remove(f.root, f.pane, nil))
 	require.DirExists(t, filepath.Join(outside, ".git"))
 	require.NoFileExists(t, f.pane)
 
@@ -49,8 +50,8 @@ func TestRemoveLinks(t *testing.T) {
 	require.NoError(t, os.RemoveAll(session))
 	require.NoError(t, os.Symlink(filepath.Dir(outside), session))
 	var refused *foreign.RefusedError
-	require.ErrorAs(t, foreign.Remove(f.root, filepath.Join(session, "outside")), &refused)
-	require.ErrorAs(t, foreign.Remove(f.root, filepath.Join(f.root, "..", "x", "y")), &refused)
+	require.ErrorAs(t, foreign.Remove(f.root, filepath.Join(session, "outside"), nil), &refused)
+	require.ErrorAs(t, foreign.Remove(f.root, filepath.Join(f.root, "..", "x", "y"), nil), &refused)
 	require.DirExists(t, filepath.Join(outside, ".git"))
 }
 
@@ -76,14 +77,34 @@ func TestRemoveWhileWritten(t *testing.T) {
 		}
 	}()
 	<-made
-	err = foreign.Remove(f.root, f.pane)
+	err = foreign.Remove(f.root, f.pane, nil)
 	close(stop)
 	<-stopped
 	require.NoDirExists(t, f.pane, "it is no clone any more")
 	if err != nil {
-		require.NoError(t, foreign.Remove(f.root, f.pane))
+		require.NoError(t, foreign.Remove(f.root, f.pane, nil))
 	}
 	entries, err := os.ReadDir(filepath.Dir(f.pane))
 	require.NoError(t, err)
 	require.Empty(t, entries)
+}
+
+func TestRemoveFailingSteps(t *testing.T) {
+	for _, at := range []string{"remove: rename the clone", "remove: delete its files"} {
+		f := newFixture(t)
+		reached := false
+		err := foreign.Remove(f.root, f.pane, func(name string) error {
+			if name == at {
+				reached = true
+				return syscall.EIO
+			}
+			return nil
+		})
+		require.ErrorIs(t, err, syscall.EIO)
+		require.True(t, reached)
+		require.NoError(t, foreign.Remove(f.root, f.pane, nil))
+		entries, err := os.ReadDir(filepath.Dir(f.pane))
+		require.NoError(t, err)
+		require.Empty(t, entries)
+	}
 }

@@ -177,3 +177,16 @@ func TestSubmoduleGoneFromRepository(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, refs, 1)
 }
+
+// TestSubmoduleRefused: what git refuses in a submodule holds the clone's own commits not up.
+func TestSubmoduleRefused(t *testing.T) {
+	f, sub := newSubmoduleFixture(t)
+	write(t, filepath.Join(f.root, ".git/modules/libs/lib/refs/heads/fork"), run(t, sub, "rev-parse", "HEAD")+"\n") // in the way of fork/main
+	run(t, sub, "commit", "-q", "--allow-empty", "-m", "work")
+	run(t, f.pane, "commit", "-q", "-a", "-m", "use it")
+	got, err := f.tryFetch(t.Context())
+	require.ErrorContains(t, err, "submodule lib: ")
+	require.Len(t, got.Refs, 1)
+	require.Len(t, f.refs(t), 1)
+	require.Equal(t, foreign.HasWork, f.look(t).Kind)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,32 +103,11 @@ func RevList(want, have []string) string {
 // objectsShadow makes a git directory that writes into the repository's objects and has
 // nothing else of it.
 func (r Repo) objectsShadow(dir string) (Shadow, error) {
-	shallow, err := r.ShallowFile()
+	shallow, err := r.ReadFile("shallow")
 	if err != nil {
 		return Shadow{}, err
 	}
 	s, err := MakeShadow(dir, ShadowSpec{Format: r.Format, Shallow: shallow})
 	s.Objects = r.Objects()
 	return s, err
-}
-
-// ShallowFile returns the repository's list of commits whose parents it lacks; nil when there is none.
-func (r Repo) ShallowFile() ([]byte, error) {
-	return optional(filepath.Join(r.CommonDir, "shallow"))
-}
-
-// ExcludeFile returns what the repository ignores beside its files .gitignore.
-func (r Repo) ExcludeFile() ([]byte, error) {
-	return optional(filepath.Join(r.CommonDir, "info", "exclude"))
-}
-
-func optional(path string) ([]byte, error) {
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the repository: %w", err)
-	}
-	return content, nil
 }

@@ -149,7 +149,7 @@ func (m *merger) open(ctx context.Context) error {
 	if len(refs) == 1 && refs[0].Name == m.BaseRef {
 		m.tip = refs[0].Object
 	}
-	shallow, err := m.Repo.ShallowFile()
+	shallow, err := m.Repo.ReadFile("shallow")
 	if err != nil {
 		return err
 	}
