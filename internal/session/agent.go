@@ -35,8 +35,9 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 		env = map[string]string{}
 	}
 	s.onCleanup(s.awaitAgentGone)
+	var sc *sidecars
 	if s.Plan.Proxy != nil {
-		sc := s.startSidecars(w, s.executor())
+		sc = s.startSidecars(w, s.executor())
 		proxyEnv, err := s.startProxy(sc)
 		if cause := context.Cause(w.starting); cause != nil {
 			return 0, cause // a signal or a sidecar, which is why the proxy could not start
@@ -48,8 +49,30 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 	}
 	running, forward := w.run(ctx)
 	defer time.AfterFunc(agentFirst, s.started.happen).Stop()
+	s.tellReady(sc)
 	code, err := s.agentContainer(running, env, forward)
 	return w.result(running, code, err)
+}
+
+// tellReady has Ready called when everything has started, or never will, and before
+// the session is over.
+func (s *Session) tellReady(sc *sidecars) {
+	if s.Ready == nil {
+		return
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		<-s.started.done
+		if sc != nil {
+			sc.started.Wait()
+		}
+		s.Ready()
+	}()
+	s.onCleanup(func(context.Context) error {
+		<-told
+		return nil
+	})
 }
 
 // agentContainer runs the container on the caller's streams until it ends, or

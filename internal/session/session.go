@@ -47,6 +47,8 @@ type Session struct {
 	Log     *slog.Logger
 	// Notice tells the caller, in one line, about something that takes long.
 	Notice func(string)
+	// Ready, when set, is called once when all sidecars have started.
+	Ready func()
 	// Lock makes the session the only one on its workspace.
 	Lock bool
 	// Named says that the id was chosen outside, so that a killed session may have had it.

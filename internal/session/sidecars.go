@@ -13,8 +13,9 @@ import (
 
 // sidecars are the session's sidecars while they start and run.
 type sidecars struct {
-	exec   executor
-	byKind map[string]*sidecar
+	exec    executor
+	byKind  map[string]*sidecar
+	started sync.WaitGroup // of the starts
 }
 
 type sidecar struct {
@@ -43,11 +44,10 @@ var _ execproxy.Sidecars = (*sidecars)(nil)
 // without waiting for them. One that fails fails the session.
 func (s *Session) startSidecars(w *signalWatch, e executor) *sidecars {
 	sc := &sidecars{exec: e, byKind: map[string]*sidecar{}}
-	var started sync.WaitGroup
 	for _, p := range s.Plan.Sidecars {
 		one := &sidecar{Sidecar: p, wanted: newEvent(), ready: make(chan struct{})}
 		sc.byKind[p.Kind] = one
-		started.Go(func() {
+		sc.started.Go(func() {
 			defer close(one.ready)
 			if one.err = s.startInTurn(w.starting, sc, one); one.err != nil {
 				w.fail(one.err)
@@ -55,7 +55,7 @@ func (s *Session) startSidecars(w *signalWatch, e executor) *sidecars {
 		})
 	}
 	s.onCleanup(func(ctx context.Context) error {
-		started.Wait()
+		sc.started.Wait()
 		return s.removeSidecars(ctx, sc)
 	})
 	return sc

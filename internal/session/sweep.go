@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
@@ -40,7 +41,42 @@ func (s *Session) sweepNamed(ctx context.Context) error {
 	if !s.Named {
 		return nil
 	}
-	return Sweep(ctx, s.Docker, s.Facts.Owner)
+	err := Sweep(ctx, s.Docker, s.Facts.Owner)
+	if err == nil {
+		return nil
+	}
+	// Another session may be removing the same, and then each fails at what the other has
+	// begun. What counts is that the names of this one are free in the end.
+	ctx, cancel := context.WithTimeoutCause(ctx, namesTimeout, err)
+	defer cancel()
+	return s.awaitNames(ctx)
+}
+
+// namesTimeout is how long another session may take to remove what has our names, and
+// namesPause the time between two looks: the engine tells of no end of a removal.
+const (
+	namesTimeout = 10 * time.Second
+	namesPause   = 200 * time.Millisecond
+)
+
+// awaitNames waits until no container and no network has this session's id.
+func (s *Session) awaitNames(ctx context.Context) error {
+	label := plan.LabelSession + "=" + s.Plan.ID
+	for {
+		containers, err := s.Docker.Containers(ctx, label)
+		if err != nil {
+			return err
+		}
+		networks, err := s.Docker.Networks(ctx, label)
+		if err != nil || len(containers)+len(networks) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(namesPause):
+		}
+	}
 }
 
 // Sweep removes the containers and networks of sessions whose process on this
