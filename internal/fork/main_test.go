@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,8 +27,11 @@ const (
 	envShort = "AIFO_FORK_TEST_SHORT" // memory is short
 )
 
-// TestMain also is the program in a pane.
+// TestMain also is the program in a pane, and the process of an act (fault_test.go).
 func TestMain(m *testing.M) {
+	if act := os.Getenv("WORLD_ACT"); act != "" {
+		os.Exit(actMain(strings.Fields(act)))
+	}
 	if len(os.Args) == 7 && os.Args[1] == "fork" && os.Args[2] == "pane" {
 		os.Exit(paneProgram(os.Args[4], os.Args[6]))
 	}

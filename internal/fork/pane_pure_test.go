@@ -21,7 +21,6 @@ func TestChooseRunner(t *testing.T) {
 		{RunnerChoice{GOOS: "linux", Panes: 1, Asked: "tmux", HasTmux: true}, RunnerTmux},
 		{RunnerChoice{GOOS: "linux", Panes: 4, Asked: "plain"}, RunnerPlain},
 		{RunnerChoice{GOOS: "windows", Panes: 4, Asked: "plain"}, RunnerPlain},
-		{RunnerChoice{GOOS: "linux", Panes: 1, Asked: "inline"}, RunnerInline},
 		{RunnerChoice{GOOS: "windows", Panes: 4}, RunnerWindows},
 		{RunnerChoice{GOOS: "windows", Panes: 1, ForceTmux: true}, RunnerInline},
 	} {
@@ -36,7 +35,7 @@ func TestChooseRunner(t *testing.T) {
 		require.ErrorAs(t, err, new(*panes.TmuxMissingError), "%+v", c)
 	}
 	for _, c := range []RunnerChoice{
-		{GOOS: "linux", Panes: 2, Asked: "inline", HasTmux: true}, {GOOS: "windows", Panes: 2, Asked: "tmux"}, {GOOS: "linux", Panes: 2, Asked: "zellij", HasTmux: true},
+		{GOOS: "linux", Panes: 1, Asked: "inline", HasTmux: true}, {GOOS: "windows", Panes: 2, Asked: "tmux"}, {GOOS: "linux", Panes: 2, Asked: "zellij", HasTmux: true},
 	} {
 		_, err := c.Choose()
 		require.ErrorAs(t, err, new(*RunnerError), "%+v", c)

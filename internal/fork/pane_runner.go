@@ -10,7 +10,7 @@ import (
 type RunnerChoice struct {
 	GOOS      string
 	Panes     int
-	Asked     string // --fork-runner: auto, tmux, plain or inline; empty: auto
+	Asked     string // --fork-runner: auto, tmux, plain; empty: auto
 	ForceTmux bool   // AIFO_CODER_FORK_FORCE_TMUX=1: also one pane runs in tmux
 	HasTmux   bool
 }
@@ -32,13 +32,8 @@ func (c RunnerChoice) Choose() (Runner, error) {
 		return c.tmux()
 	case string(RunnerPlain):
 		return RunnerPlain, nil
-	case string(RunnerInline):
-		if c.Panes > 1 {
-			return "", &RunnerError{Asked: c.Asked, Reason: fmt.Sprintf("one terminal has no room for %d agents", c.Panes)}
-		}
-		return RunnerInline, nil
 	}
-	return "", &RunnerError{Asked: c.Asked, Reason: "runners are auto, tmux, plain and inline"}
+	return "", &RunnerError{Asked: c.Asked, Reason: "runners are auto, tmux and plain"}
 }
 
 func (c RunnerChoice) auto() (Runner, error) {

@@ -37,7 +37,7 @@ func (e *NeverStartedError) Error() string {
 
 // Hint says how to start them.
 func (e *NeverStartedError) Hint() string {
-	return "start them again with: aifo-coder fork resume " + e.SID
+	return "start them again with: aifo-coder fork resume --session " + e.SID
 }
 
 // paneList returns "pane 1" or "panes 1, 2".

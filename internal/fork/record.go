@@ -38,7 +38,8 @@ type Record struct {
 	TmuxSession   string   `json:"tmux_session,omitempty"`
 	Dissociate    bool     `json:"dissociate,omitempty"` // the clones have all objects of their own
 	Subdir        string   `json:"subdir,omitempty"`     // the caller's directory below RepoRoot
-	Argv          []string `json:"argv"`                 // of each pane: flags, agent, "--" and its words
+	Agent         string   `json:"agent"`
+	Argv          []string `json:"argv"` // of each pane: flags, agent, "--" and its words
 	Panes         []Pane   `json:"panes"`
 	Ready         bool     `json:"ready"` // every clone was made
 	MergeStrategy string   `json:"merge_strategy,omitempty"`
@@ -54,6 +55,8 @@ type Pane struct {
 	Index  int    `json:"index"`  // from 1
 	Dir    string `json:"dir"`    // the clone
 	Branch string `json:"branch"` // full name, the same in the clone and, once fetched, in the repository
+	// Borrowed are the directories of objects that the clone reads beside its own.
+	Borrowed []string `json:"borrowed,omitempty"`
 	// Removed says that its work is in the repository, or was given up, and its clone may go.
 	Removed bool `json:"removed,omitempty"`
 }

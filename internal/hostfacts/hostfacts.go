@@ -129,17 +129,7 @@ func (e *EnvError) Unwrap() error { return e.Err }
 // or "" for the repository around the working directory. It returns a
 // *WorkspaceError for a directory that cannot be mounted.
 func Host(ctx context.Context, workspace string) (Facts, error) {
-	f := Facts{
-		GOOS: runtime.GOOS, UID: os.Getuid(), GID: os.Getgid(),
-		Env:       EnvOf(os.Environ()),
-		StdinTTY:  term.IsTerminal(int(os.Stdin.Fd())),
-		StdoutTTY: term.IsTerminal(int(os.Stdout.Fd())),
-		Owner:     Self(),
-	}
-	if f.UID < 0 { // Windows: containers run as the image's usual first user
-		f.UID, f.GID = 1000, 1000
-	}
-	err := f.readDirs()
+	f, err := User()
 	if err != nil {
 		return Facts{}, err
 	}
@@ -152,6 +142,22 @@ func Host(ctx context.Context, workspace string) (Facts, error) {
 	err = f.readCABundle(SystemCAPlaces)
 	identified.Wait()
 	return f, err
+}
+
+// User reads what does not depend on a workspace: who calls, with which environment,
+// directories and terminals.
+func User() (Facts, error) {
+	f := Facts{
+		GOOS: runtime.GOOS, UID: os.Getuid(), GID: os.Getgid(),
+		Env:       EnvOf(os.Environ()),
+		StdinTTY:  term.IsTerminal(int(os.Stdin.Fd())),
+		StdoutTTY: term.IsTerminal(int(os.Stdout.Fd())),
+		Owner:     Self(),
+	}
+	if f.UID < 0 { // Windows: containers run as the image's usual first user
+		f.UID, f.GID = 1000, 1000
+	}
+	return f, f.readDirs()
 }
 
 func (f *Facts) readDirs() error {

@@ -61,7 +61,7 @@ func (e *GoneError) Error() string {
 
 // Hint says how to get another one.
 func (e *GoneError) Hint() string {
-	return "start its agents again with: aifo-coder fork resume " + e.Mark
+	return "start its agents again with: aifo-coder fork resume --session " + e.Mark
 }
 
 // OtherServerError says that the caller sits in another tmux server than the session.
