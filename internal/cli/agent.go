@@ -22,6 +22,9 @@ func (a *app) agentCmd(ag agent.Agent) *cobra.Command {
 		Long:    agentLong(ag),
 		GroupID: groupAgents,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.flags.fork.panes > 0 {
+				return a.forkAgents(cmd.Context(), ag, args, cmd.Flags())
+			}
 			return a.run(cmd.Context(), func(o *plan.Options) error {
 				o.Agent, o.Args = &ag, args
 				return nil

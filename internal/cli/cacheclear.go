@@ -252,7 +252,12 @@ func writeJSON[T any](w io.Writer, rows []T) error {
 	if rows == nil {
 		rows = []T{}
 	}
+	return encodeJSON(w, rows)
+}
+
+// encodeJSON writes v for scripts.
+func encodeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(rows)
+	return enc.Encode(v)
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
+	"github.com/aifo-coder/aifo-coder/internal/fork"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/session"
 	"github.com/aifo-coder/aifo-coder/internal/ui"
@@ -28,14 +29,20 @@ func System() session.Streams {
 // Main runs the command line args, without the program's name, and returns the
 // exit code (docs/exit-codes.md).
 func Main(args []string, streams session.Streams) int {
-	a := &app{streams: streams, env: hostfacts.EnvOf(os.Environ())}
+	return run(context.Background(), args, streams, nil)
+}
+
+// run is Main; pane is what the agent is to know of fork mode when it runs in one
+// of its panes.
+func run(ctx context.Context, args []string, streams session.Streams, pane *pane) int {
+	a := &app{streams: streams, env: hostfacts.EnvOf(os.Environ()), pane: pane}
 	a.printer = ui.Printer{W: streams.Err}
 	root := a.root()
 	root.SetArgs(args)
 	out := &output{w: streams.Out}
 	root.SetOut(out)
 	root.SetErr(streams.Err)
-	err := root.ExecuteContext(context.Background())
+	err := root.ExecuteContext(ctx)
 	switch {
 	case out.err != nil:
 		err = fmt.Errorf("print the result: %w", out.err)
@@ -67,6 +74,9 @@ type app struct {
 	flags   flags
 	printer ui.Printer
 	log     *slog.Logger
+	pane    *pane      // nil outside of fork mode
+	steps   fork.Steps // nil but in tests
+	mode    ui.Mode    // of colours
 
 	started bool // the command line was understood
 	code    int  // exit code of a command that succeeded
@@ -88,7 +98,8 @@ the agent's container in place of the agent.`
 const example = `  aifo-coder --toolchain rust aider
   aifo-coder --toolchain rust --toolchain node@20 aider -- cargo test
   aifo-coder toolchain node -- npx --version
-  aifo-coder --dry-run --toolchain rust aider -- cargo build --release`
+  aifo-coder --dry-run --toolchain rust aider -- cargo build --release
+  aifo-coder --fork 4 --toolchain rust aider`
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -103,28 +114,35 @@ func (a *app) root() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd.Flags()) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if a.flags.fork.panes > 0 && cmd.GroupID != groupAgents {
+				return fmt.Errorf("--fork goes with an agent, not with %q", cmd.CommandPath())
+			}
+			return a.begin(cmd.Flags())
+		},
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(suggestFlag)
 	root.AddGroup(
 		&cobra.Group{ID: groupAgents, Title: "Agents:"},
 		&cobra.Group{ID: groupToolchains, Title: "Toolchains:"},
+		&cobra.Group{ID: groupFork, Title: "Fork mode:"},
 	)
 	a.flags.register(root)
 	a.addAgents(root)
-	root.AddCommand(a.toolchainCmd(), a.cacheClearCmd(), a.imagesCmd(), a.versionCmd())
+	root.AddCommand(a.toolchainCmd(), a.cacheClearCmd(), a.imagesCmd(), a.versionCmd(), a.forkCmd())
 	return root
 }
 
 const (
 	groupAgents     = "agents"
 	groupToolchains = "toolchains"
+	groupFork       = "fork"
 )
 
 // begin checks what every command shares, before any command does anything.
 func (a *app) begin(fs *pflag.FlagSet) error {
-	if err := checkEmpty(fs); err != nil {
+	if err := errors.Join(checkEmpty(fs), a.flags.fork.check(fs)); err != nil {
 		return err
 	}
 	mode, err := ui.ParseMode(firstNonEmpty(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))
@@ -132,7 +150,8 @@ func (a *app) begin(fs *pflag.FlagSet) error {
 		return err
 	}
 	tty := term.IsTerminal(int(a.streams.Err.Fd()))
-	a.printer.Color = ui.Colored(mode, a.env.Get("NO_COLOR"), tty)
+	a.mode = mode
+	a.printer.Color = a.colored(tty)
 	a.printer.Quiet = a.flags.quiet
 	level := slog.LevelWarn
 	if a.flags.verbose {
@@ -142,6 +161,9 @@ func (a *app) begin(fs *pflag.FlagSet) error {
 	a.started = true
 	return nil
 }
+
+// colored decides whether to colour what goes to a terminal, or elsewhere.
+func (a *app) colored(tty bool) bool { return ui.Colored(a.mode, a.env.Get("NO_COLOR"), tty) }
 
 func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{

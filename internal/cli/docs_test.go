@@ -82,6 +82,9 @@ func TestDocsNameEveryFlagAndNoOther(t *testing.T) {
 	flags := map[string]bool{}
 	shorthands := map[string]bool{}
 	for _, c := range tree() {
+		if c.Hidden {
+			continue
+		}
 		visit := func(f *pflag.Flag) {
 			flags["--"+f.Name] = true
 			if f.Shorthand != "" {

@@ -5,8 +5,11 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/fork"
+	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
+	"github.com/aifo-coder/aifo-coder/internal/panes"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 	"github.com/aifo-coder/aifo-coder/internal/session"
 )
@@ -33,7 +36,7 @@ func (a *app) exit(err error) int {
 	}
 	told := map[string]bool{} // an engine that is gone fails every step of a removal alike
 	for _, e := range parts(err) {
-		if !told[e.Error()] {
+		if !told[e.Error()] && !is[*session.SignalError](e) { // whoever sent the signal knows
 			a.printer.Error(e, hint(e))
 		}
 		told[e.Error()] = true
@@ -60,14 +63,17 @@ func parts(err error) []error {
 // exitCode is the only place where an error becomes an exit code.
 func exitCode(err error) int {
 	switch {
-	case is[*UsageError](err), is[*hostfacts.WorkspaceError](err), is[*hostfacts.EnvError](err):
+	case is[*UsageError](err), is[*fork.SIDError](err), is[*fork.RunnerError](err), is[*git.NotRepositoryError](err), is[*hostfacts.WorkspaceError](err), is[*hostfacts.EnvError](err):
 		return exitUsage
-	case is[*proc.NotFoundError](err):
+	case is[*proc.NotFoundError](err), is[*panes.TmuxMissingError](err):
 		return exitNoDocker
 	case is[*docker.EngineError](err):
 		return exitSession
 	case is[*lock.HeldError](err):
 		return exitFailure
+	case is[*session.SignalError](err):
+		signal, _ := asType[*session.SignalError](err)
+		return signal.Code()
 	case is[*session.TimeLimitError](err):
 		return exitTimeout
 	case is[*sessionError](err):
@@ -85,12 +91,14 @@ func hint(err error) string {
 		return h.Hint()
 	}
 	switch {
+	case isMissing(err, git.Program):
+		return "install git (on Debian: apt-get install git)"
 	case is[*proc.NotFoundError](err):
 		return "install Docker (on Debian: apt-get install docker.io), or in a checkout of aifo-coder run: scripts/engine ensure"
 	case is[*docker.EngineError](err):
 		return "start it (systemctl start docker), check that you may use it (docker info), or in a checkout of aifo-coder run: scripts/engine ensure"
 	case is[*lock.HeldError](err):
-		return "wait until it ends, or work in another clone of the repository"
+		return "wait until it ends, or let several agents work at once: --fork N"
 	}
 	return ""
 }
@@ -99,6 +107,12 @@ func asType[T error](err error) (T, bool) {
 	var target T
 	ok := errors.As(err, &target)
 	return target, ok
+}
+
+// isMissing reports whether err says that the program is not installed.
+func isMissing(err error, program string) bool {
+	missing, ok := asType[*proc.NotFoundError](err)
+	return ok && missing.Program == program
 }
 
 func is[T error](err error) bool {

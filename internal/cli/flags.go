@@ -34,6 +34,10 @@ type flags struct {
 	ignoreLocal bool
 	network     string
 	workspace   string
+	memory      string
+	pids        int
+
+	fork forkFlags
 
 	nonInteractive bool
 	quiet          bool
@@ -58,6 +62,9 @@ func (f *flags) register(root *cobra.Command) {
 	fs.BoolVar(&f.ignoreLocal, "ignore-local-images", false, "choose images as if none were on this machine, and pull them")
 	fs.StringVar(&f.network, "docker-network", "", "join the network `NAME` instead of one of the session's own")
 	fs.StringVar(&f.workspace, "workspace", "", "mount `DIR` as /workspace (default: the repository around the working directory)")
+	fs.StringVar(&f.memory, "memory", "", "let each container have `SIZE` of memory at most, as in 2g or 512m")
+	fs.IntVar(&f.pids, "pids-limit", 0, fmt.Sprintf("let each container have `N` processes and threads at most (default %d)", plan.DefaultPids))
+	f.fork.register(fs)
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the docker commands instead of running them")
 	fs.BoolVar(&f.nonInteractive, "non-interactive", false, "never ask a question")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print no notices")
@@ -83,6 +90,13 @@ func (f *flags) registerCompletions(root *cobra.Command) {
 		"color":               fixed(string(ui.Auto), string(ui.Always), string(ui.Never)),
 		"image":               cobra.NoFileCompletions,
 		"docker-network":      cobra.NoFileCompletions,
+		"memory":              cobra.NoFileCompletions,
+		"pids-limit":          cobra.NoFileCompletions,
+		"fork":                cobra.NoFileCompletions,
+		"fork-session-name":   cobra.NoFileCompletions,
+		"fork-layout":         fixed(layouts...),
+		"fork-merge-strategy": fixed(strategies...),
+		"fork-runner":         fixed(runners...),
 		"workspace": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
@@ -114,6 +128,9 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 		IgnoreLocal: f.ignoreLocal || env.Get("AIFO_CODER_IGNORE_LOCAL_IMAGES") == "1",
 		Image:       f.image,
 		Network:     firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
+	}
+	if o.Limits, err = f.limits(); err != nil {
+		return plan.Options{}, err
 	}
 	if o.GlobalTypeScript, err = parseBootstrap(f.bootstrap); err != nil {
 		return plan.Options{}, err

@@ -31,7 +31,7 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 	if err != nil {
 		return &UsageError{Err: err}
 	}
-	id, err := sessionID(a.env)
+	id, err := a.sessionID()
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,7 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 	if err != nil {
 		return err
 	}
+	a.pane.complete(&o, &f)
 	a.warnDefinitions(f)
 	p := plan.Build(o, f, id)
 	for _, w := range append(deprecated(a.env), p.Warnings...) {
@@ -48,12 +49,21 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 	if a.flags.dryRun {
 		return a.show(p)
 	}
+	if a.pane == nil && o.Agent != nil {
+		if err := a.staleForks(ctx, f); err != nil {
+			a.printer.Warn(err.Error()) // the agent can work all the same
+		}
+	}
 	return a.act(ctx, p, f)
 }
 
 // facts takes the snapshot of the host. A dry run goes on without an engine.
 func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error) {
-	f, err := hostfacts.Host(ctx, a.flags.workspace)
+	workspace := a.flags.workspace
+	if a.pane != nil {
+		workspace = a.pane.dir
+	}
+	f, err := hostfacts.Host(ctx, workspace)
 	if err != nil {
 		return f, err
 	}
@@ -116,8 +126,9 @@ func (a *app) show(p plan.Plan) error {
 func (a *app) act(ctx context.Context, p plan.Plan, f hostfacts.Facts) error {
 	s := &session.Session{
 		Plan: p, Facts: f, Docker: a.docker(), Streams: a.streams, Log: a.log,
-		Notice: a.printer.Notice, Named: a.env.Get(envSessionID) != "",
-		Lock: p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
+		Notice: a.printer.Notice, Named: a.pane != nil || a.env.Get(envSessionID) != "",
+		Ready: a.pane.started(),
+		Lock:  p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
 	}
 	code, err := s.Run(ctx)
 	if err != nil {
@@ -127,7 +138,15 @@ func (a *app) act(ctx context.Context, p plan.Plan, f hostfacts.Facts) error {
 	return nil
 }
 
-// envSessionID names the session from outside, as fork mode does for its panes.
+// sessionID returns the id for a new session: that of the pane, or a new one.
+func (a *app) sessionID() (string, error) {
+	if a.pane != nil {
+		return a.pane.id, nil
+	}
+	return sessionID(a.env)
+}
+
+// envSessionID names the session from outside.
 const envSessionID = "AIFO_CODER_FORK_SESSION"
 
 var sessionIDRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,23}$`)

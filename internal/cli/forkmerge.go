@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aifo-coder/aifo-coder/internal/fork"
+)
+
+// forkMerge is one invocation of the command.
+type forkMerge struct {
+	app       *app
+	sid       string
+	spec      fork.MergeSpec
+	autoclean bool
+	asJSON    bool
+	out       io.Writer // for the report
+}
+
+func (a *app) forkMergeCmd() *cobra.Command {
+	m := forkMerge{app: a}
+	cmd := &cobra.Command{
+		Use:   "merge",
+		Short: "Bring the work of the panes into the repository",
+		Long: `Wait until the agents have ended, then bring the commits of the panes into the repository: "fetch" as branches
+fork/BASE/SID-PANE, "octopus" as one merge commit on the base branch as well. Where the base branch cannot take it, the merge
+stays on the branch merge/SID. A conflict changes nothing. What is not committed in a pane is not merged; its clone stays.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkWord("--strategy", m.spec.Strategy, strategies[:2]); err != nil {
+				return &UsageError{Err: err}
+			}
+			s, root, err := a.forkHost(cmd.Context())
+			if err != nil {
+				return err
+			}
+			r, err := theSession(s, root, m.sid)
+			if err != nil {
+				return err
+			}
+			m.spec.DryRun, m.out = a.flags.dryRun, cmd.OutOrStdout()
+			return m.run(cmd.Context(), s, r)
+		},
+	}
+	a.sessionFlag(cmd, &m.sid)
+	a.paneFlag(cmd, &m.spec.Panes, &m.sid, "merge pane `I` only; repeatable")
+	cmd.Flags().StringVar(&m.spec.Strategy, "strategy", strategies[0], "`octopus|fetch`")
+	mustComplete(cmd, "strategy", cobra.FixedCompletions(strategies[:2], cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().BoolVar(&m.autoclean, "autoclean", false, "then remove the clones whose work is in the repository")
+	cmd.Flags().BoolVar(&m.asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+func (m forkMerge) run(ctx context.Context, s fork.Service, r fork.Record) error {
+	if !m.spec.DryRun {
+		living, err := s.Living(r.Only(m.spec.Panes))
+		if err == nil {
+			err = m.app.awaitPanes(ctx, s, living)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	m.spec.KeepRef = m.app.env.Get("AIFO_FORK_MERGE_NO_AUTOCLEAN") == "1"
+	report, err := s.Merge(ctx, r, m.spec)
+	if err != nil {
+		return err
+	}
+	if m.asJSON {
+		err = encodeJSON(m.out, report)
+	} else {
+		err = m.tell(report)
+	}
+	if err != nil || !m.autoclean || m.spec.DryRun {
+		return err
+	}
+	return m.app.autoclean(ctx, s, r.SID)
+}
+
+// tell prints what came into the repository.
+func (m forkMerge) tell(r fork.MergeReport) error {
+	var b strings.Builder
+	for _, p := range r.Panes {
+		for _, line := range p.Lines() {
+			b.WriteString(line + "\n")
+		}
+	}
+	switch {
+	case r.Left != "":
+		fmt.Fprintf(&b, "merged to the branch %s, not to %s: %s\n", r.ShortTarget(), r.Base, r.Left)
+	case r.Commit != "":
+		fmt.Fprintf(&b, "merged to %s: %s\n", r.ShortTarget(), r.Commit)
+	case r.Strategy == fork.StrategyOctopus:
+		b.WriteString("there was nothing to merge\n")
+	}
+	_, err := fmt.Fprint(m.out, b.String())
+	if err == nil && r.Left != "" {
+		m.app.printer.Notice("when " + r.Base + " can take it: git merge --ff-only " + r.ShortTarget())
+	}
+	return err
+}
