@@ -92,7 +92,10 @@ func run() error {
 			return err
 		}
 	}
-	return b.sessions()
+	if err := b.sessions(); err != nil {
+		return err
+	}
+	return b.forks()
 }
 
 type bench struct{ program, dir string }
