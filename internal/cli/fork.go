@@ -103,7 +103,16 @@ func (e *NoSessionError) Hint() string {
 }
 
 // theSession returns the session that --session names, or the only one of the repository.
-func theSession(s fork.Service, root, sid string) (fork.Record, error) {
+func (a *app) theSession(ctx context.Context, sid string) (fork.Service, fork.Record, error) {
+	s, root, err := a.forkHost(ctx)
+	if err != nil {
+		return s, fork.Record{}, err
+	}
+	r, err := onlySession(s, root, sid)
+	return s, r, err
+}
+
+func onlySession(s fork.Service, root, sid string) (fork.Record, error) {
 	if sid != "" {
 		return s.Load(root, sid)
 	}

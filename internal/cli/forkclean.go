@@ -131,7 +131,7 @@ func (c forkClean) run(ctx context.Context) error {
 // chosen returns the sessions that are to be cleaned.
 func (c forkClean) chosen(s fork.Service, root string) ([]fork.Record, error) {
 	if c.sid != "" || !c.all && c.olderThan < 0 {
-		r, err := theSession(s, root, c.sid)
+		r, err := onlySession(s, root, c.sid)
 		return []fork.Record{r}, err
 	}
 	if root == "" {

@@ -34,11 +34,7 @@ stays on the branch merge/SID. A conflict changes nothing. What is not committed
 			if err := checkWord("--strategy", m.spec.Strategy, strategies[:2]); err != nil {
 				return &UsageError{Err: err}
 			}
-			s, root, err := a.forkHost(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := theSession(s, root, m.sid)
+			s, r, err := a.theSession(cmd.Context(), m.sid)
 			if err != nil {
 				return err
 			}

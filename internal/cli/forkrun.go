@@ -310,11 +310,7 @@ func (a *app) forkResumeCmd() *cobra.Command {
 		Short: "Run the agents of ended panes again, on the clones as they are",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, root, err := a.forkHost(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := theSession(s, root, sid)
+			s, r, err := a.theSession(cmd.Context(), sid)
 			if err != nil {
 				return err
 			}

@@ -122,11 +122,7 @@ func (a *app) forkDiffCmd() *cobra.Command {
 			if err != nil {
 				return &UsageError{Err: fmt.Errorf("%q is not the number of a pane", args[0])}
 			}
-			s, root, err := a.forkHost(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := theSession(s, root, sid)
+			s, r, err := a.theSession(cmd.Context(), sid)
 			if err != nil {
 				return err
 			}
@@ -154,11 +150,7 @@ func (a *app) forkAttachCmd() *cobra.Command {
 		Short: "Show the panes of a session in this terminal",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, root, err := a.forkHost(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := theSession(s, root, sid)
+			_, r, err := a.theSession(cmd.Context(), sid)
 			if err != nil {
 				return err
 			}
@@ -177,11 +169,7 @@ func (a *app) forkStopCmd() *cobra.Command {
 		Short: "End the agents of a session; their work stays",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, root, err := a.forkHost(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := theSession(s, root, sid)
+			s, r, err := a.theSession(cmd.Context(), sid)
 			if err != nil {
 				return err
 			}
