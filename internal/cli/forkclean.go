@@ -212,6 +212,8 @@ func (c forkClean) act(ctx context.Context, s fork.Service, plans []fork.CleanPl
 		report.DeletedPanes += done.Panes
 		if done.Session {
 			report.DeletedSessions++
+			// What is left of it there shows panes whose agents have ended.
+			errs = append(errs, c.app.tmux(p.Record).Kill(ctx, p.Record.SID))
 		}
 		if !c.asJSON {
 			c.tell(p, done)
@@ -245,7 +247,10 @@ func (a *app) autoclean(ctx context.Context, s fork.Service, sid string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Clean(ctx, p)
+	done, err := s.Clean(ctx, p)
+	if done.Session {
+		err = errors.Join(err, a.tmux(r).Kill(ctx, sid))
+	}
 	for _, pane := range p.Panes {
 		if pane.Protected {
 			a.printer.Warn(fmt.Sprintf("pane %d is kept: %s", pane.Index, pane.Reason))

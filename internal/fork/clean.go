@@ -59,11 +59,11 @@ func (s Service) PlanClean(ctx context.Context, r Record, spec CleanSpec) (Clean
 // end says whether a pane is protected, and why.
 func (s Service) end(r Record, p Pane, report foreign.Report) PaneEnd {
 	e := PaneEnd{Index: p.Index, Dir: p.Dir, Reason: string(report.Kind), Protected: !report.Kind.Safe()}
-	st, err := s.Store.Status(r.SID, p.Index, s.Self)
+	st, err := PaneState(s.Store, r.SID, p.Index, s.Self)
 	switch {
 	case p.Removed:
 		e.Protected, e.Reason = false, "its removal had begun"
-	case st.State == Running:
+	case s.busy(r, p, st):
 		e.Protected, e.running, e.Reason = true, true, "its agent runs"
 	case r.known() && !r.Ready && err == nil && st.State == Waiting:
 		e.Protected, e.Reason = false, "the session was never started"

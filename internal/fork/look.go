@@ -93,11 +93,20 @@ func (s Service) Load(root, sid string) (Record, error) {
 func (s Service) Running(r Record) int {
 	n := 0
 	for _, p := range r.Panes {
-		if st, err := s.Store.Status(r.SID, p.Index, s.Self); err == nil && st.State == Running {
+		if st, err := PaneState(s.Store, r.SID, p.Index, s.Self); err == nil && s.busy(r, p, st) {
 			n++
 		}
 	}
 	return n
+}
+
+// busy reports whether a pane's agent runs, or is about to: its process waits for its turn.
+func (s Service) busy(r Record, p Pane, st PaneStatus) bool {
+	if st.State != Waiting {
+		return st.State == Running
+	}
+	lives, err := PaneLives(s.Store, r.SID, p.Index)
+	return lives || err != nil
 }
 
 // SessionView is what there is to see of a session.
@@ -148,7 +157,7 @@ func (s Service) Status(ctx context.Context, r Record) (SessionView, error) {
 	}
 	for _, p := range r.present() {
 		one := PaneView{Index: p.Index, Dir: p.Dir, Branch: p.Branch, Report: reports[p.Index]}
-		st, err := s.Store.Status(r.SID, p.Index, s.Self)
+		st, err := PaneState(s.Store, r.SID, p.Index, s.Self)
 		if err != nil {
 			one.Error = err.Error()
 		}

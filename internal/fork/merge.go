@@ -158,7 +158,7 @@ func (s Service) mergeable(r Record, numbers []int) ([]Pane, error) {
 		}
 	}
 	for _, p := range chosen {
-		if st, err := s.Store.Status(r.SID, p.Index, s.Self); err == nil && st.State == Running {
+		if st, err := PaneState(s.Store, r.SID, p.Index, s.Self); err == nil && s.busy(r, p, st) {
 			return nil, &RunningError{SID: r.SID, Index: p.Index}
 		}
 	}

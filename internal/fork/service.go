@@ -217,7 +217,7 @@ func (s Service) Dirty(ctx context.Context, repo git.Repo) ([]string, error) {
 // one that was killed or could not be run.
 func (s Service) FirstFailure(r Record) (int, error) {
 	for _, p := range r.Panes {
-		st, err := s.Store.Status(r.SID, p.Index, s.Self)
+		st, err := PaneState(s.Store, r.SID, p.Index, s.Self)
 		switch {
 		case err != nil:
 			return 1, err

@@ -1,0 +1,53 @@
+//go:build unix
+
+package fork_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/fork"
+	"github.com/aifo-coder/aifo-coder/internal/lock"
+)
+
+// TestCleanLeavesPanesThatWaitForTheirTurn has a pane's process hold its lock before its agent runs.
+func TestCleanLeavesPanesThatWaitForTheirTurn(t *testing.T) {
+	w := started(t, false)
+	s, r := w.service(nil), w.only()
+	l, err := lock.Acquire(filepath.Join(s.Store.PaneDir(r.SID, 1), "run.lock"), lock.Holder{PID: s.Self.PID, Since: time.Now()})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Release()) }()
+	require.Equal(t, 1, s.Running(r))
+	p, err := s.PlanClean(t.Context(), r, fork.CleanSpec{Force: true})
+	require.NoError(t, err)
+	require.False(t, p.Panes[0].Remove)
+	require.True(t, p.Panes[1].Remove)
+	var protected *fork.ProtectedError
+	_, err = s.Clean(t.Context(), p)
+	require.ErrorAs(t, err, &protected)
+	_, err = s.Merge(t.Context(), r, fork.MergeSpec{Strategy: fork.StrategyFetch})
+	var running *fork.RunningError
+	require.ErrorAs(t, err, &running)
+	require.DirExists(t, r.Panes[0].Dir)
+}
+
+// TestWhatTheCloneBorrowsIsKept deletes a branch and prunes what nothing reaches any more.
+func TestWhatTheCloneBorrowsIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.git("stash", "--quiet", "--include-untracked")
+	w.git("checkout", "--quiet", "-b", "other-branch")
+	w.git("commit", "--quiet", "--allow-empty", "--message=other")
+	other := w.git("rev-parse", "HEAD")
+	w.git("checkout", "--quiet", "main")
+	w.git("stash", "pop", "--quiet", "--index")
+	w.act(fault{}, "start")
+	w.git("branch", "--quiet", "-D", "other-branch")
+	w.git("reflog", "expire", "--expire=now", "--all")
+	w.git("gc", "--quiet", "--prune=now")
+	w.gitIn(w.only().Panes[0].Dir, "cat-file", "-e", other+"^{commit}")
+	w.act(fault{}, "clean")
+	w.requireGone()
+}
