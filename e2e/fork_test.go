@@ -119,6 +119,7 @@ func (c *caller) forkStatus() []paneView {
 // sidecar's cargo, keeps what the program prints, and commits. BASE is left as it was.
 const editBuildCommit = `set -e
 n=${HOSTNAME##*-}
+test "$GREETING" = hello
 echo "pane $n" > pane.txt
 cargo run --quiet --offline > built-$n.txt
 git checkout --quiet pane.txt
@@ -133,7 +134,7 @@ func TestForkFourPanesInTmux(t *testing.T) {
 		c.ownTmux()
 		c.repository()
 		base := c.git("rev-parse", "HEAD")
-		c.env = append(c.env, "AIFO_CODER_FORK_SHELL_PROMPT_SECS=0")
+		c.env = append(c.env, "AIFO_CODER_FORK_SHELL_PROMPT_SECS=0", "AIFO_ENV_GREETING=hello")
 		x := c.onTerminal(pty.Winsize{Rows: 50, Cols: 160}, "--fork", "4", "--toolchain", "rust", "shell", "--", "bash", "-c", editBuildCommit)
 		<-x.copied
 		require.NoError(t, x.cmd.Wait(), x.out.String())
@@ -226,10 +227,11 @@ objects=$(cat .git/objects/info/alternates)
 if touch "$objects/x" 2>/dev/null; then echo WRITES; exit 1; fi
 ls -A "$(dirname "$objects")"
 git gc --quiet; git status --porcelain
+for f in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do if [ -r $f ]; then echo "limit $(cat $f)"; fi; done
 `
 	r := c.run("", "--fork=1", "--fork-merge-no-autoclean", "shell", "--", "bash", "-c", agent)
 	require.Zero(t, r.code, r.stdout+r.stderr)
-	require.Equal(t, "objects", strings.TrimSpace(r.stdout[strings.LastIndex(strings.TrimSpace(r.stdout), "\n")+1:]), "of the repository's .git there are the objects alone")
+	require.Regexp(t, `(?m)^objects\nlimit [0-9]{8,12}$`, r.stdout, "of the repository's .git there are the objects alone, and memory has a limit")
 
 	seen := c.script("ls -A .aifo-coder; git status --porcelain; touch .aifo-coder/x && echo WRITES")
 	require.NotContains(t, seen.stdout, "forks")
@@ -330,6 +332,43 @@ func TestForkHostileClone(t *testing.T) {
 	require.NoError(t, os.Remove(marker))
 	require.Zero(t, c.run("", "fork", "clean", "--force", "--yes").code)
 	require.NoFileExists(t, marker)
+}
+
+// TestForkWaitsForAgents detaches from tmux, which ends neither the agents nor the wait for them,
+// and then interrupts the wait, which does not end them either.
+func TestForkWaitsForAgents(t *testing.T) {
+	c := self(t)
+	c.ownTmux()
+	c.repository()
+	c.env = append(c.env, "AIFO_CODER_FORK_SHELL_PROMPT_SECS=0")
+	const agent = `n=${HOSTNAME##*-}; echo work > work-$n; git add work-$n; git commit --quiet --message "work $n"
+touch .git/ready; while [ ! -e .git/go ]; do sleep 0.1; done`
+	x := c.onTerminal(pty.Winsize{Rows: 50, Cols: 160}, "--fork", "2", "shell", "--", "bash", "-c", agent)
+	ready := func() []string {
+		found, _ := filepath.Glob(filepath.Join(c.workspace, ".aifo-coder/forks/*/pane-*/.git/ready"))
+		return found
+	}
+	eventually(t, func() bool { return len(ready()) == 2 }, "the agents work")
+	x.write("\x02d") // tmux's keys for detaching
+	x.see("waiting until the agents have ended")
+	require.Equal(t, "base", c.git("log", "-1", "--format=%s", "main"))
+	x.write("\x03")
+	require.Equal(t, 130, x.end())
+	for _, p := range c.forkStatus() {
+		require.Equal(t, "running", p.State)
+	}
+
+	x = c.onTerminal(pty.Winsize{Rows: 50, Cols: 160}, "fork", "attach")
+	x.see("aifo-fork")
+	for _, file := range ready() {
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(file), "go"), nil, 0o644))
+	}
+	<-x.copied
+	require.NoError(t, x.cmd.Wait())
+	require.Zero(t, c.run("", "fork", "merge", "--autoclean").code)
+	require.Equal(t, "work", c.git("show", "main:work-1"))
+	require.Equal(t, "work", c.git("show", "main:work-2"))
+	c.requireNoFork()
 }
 
 // TestForkTmuxIsKilled kills the tmux server under the agents: their work stays, and can be
