@@ -65,7 +65,7 @@ func (f *flags) register(root *cobra.Command) {
 	fs.StringVar(&f.memory, "memory", "", "let each container have `SIZE` of memory at most, as in 2g or 512m")
 	fs.IntVar(&f.pids, "pids-limit", 0, fmt.Sprintf("let each container have `N` processes and threads at most (default %d)", plan.DefaultPids))
 	f.fork.register(fs)
-	fs.BoolVar(&f.dryRun, "dry-run", false, "print the docker commands instead of running them")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done instead of doing it")
 	fs.BoolVar(&f.nonInteractive, "non-interactive", false, "never ask a question")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print no notices")
 	fs.BoolVar(&f.verbose, "verbose", false, "print what is done and why")

@@ -44,7 +44,7 @@ stays on the branch merge/SID. A conflict changes nothing. What is not committed
 	}
 	a.sessionFlag(cmd, &m.sid)
 	a.paneFlag(cmd, &m.spec.Panes, &m.sid, "merge pane `I` only; repeatable")
-	cmd.Flags().StringVar(&m.spec.Strategy, "strategy", strategies[0], "`octopus|fetch`")
+	cmd.Flags().StringVar(&m.spec.Strategy, "strategy", strategies[0], "bring one merge commit, or branches only: `octopus|fetch`")
 	mustComplete(cmd, "strategy", cobra.FixedCompletions(strategies[:2], cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&m.autoclean, "autoclean", false, "then remove the clones whose work is in the repository")
 	cmd.Flags().BoolVar(&m.asJSON, "json", false, "print a JSON object")
