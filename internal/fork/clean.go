@@ -245,15 +245,13 @@ func (s Service) removePane(r Record, p Pane) error {
 // forget removes what is left of a session whose clones are gone, and returns its branches
 // that stay.
 func (s Service) forget(ctx context.Context, r Record) ([]string, error) {
-	var kept []string
-	if r.known() {
-		repo, err := s.repo(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		if kept, err = s.dropRefs(ctx, repo, r); err != nil {
-			return kept, err
-		}
+	repo, err := s.repo(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := s.dropRefs(ctx, repo, r)
+	if err != nil {
+		return kept, err
 	}
 	if err := s.Step.At("remove the session's directory"); err != nil {
 		return kept, err

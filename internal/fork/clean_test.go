@@ -3,6 +3,7 @@
 package fork_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -50,4 +51,37 @@ func TestWhatTheCloneBorrowsIsKept(t *testing.T) {
 	w.gitIn(w.only().Panes[0].Dir, "cat-file", "-e", other+"^{commit}")
 	w.act(fault{}, "clean")
 	w.requireGone()
+}
+
+// TestMovedRepository moves the repository away from under its clones, and back.
+func TestMovedRepository(t *testing.T) {
+	w := started(t, true)
+	s, was := w.service(nil), w.repo
+	w.repo += " elsewhere"
+	require.NoError(t, os.Rename(was, w.repo))
+	r := w.only()
+	var stray *fork.StrayError
+	_, err := s.Merge(t.Context(), r, fork.MergeSpec{Strategy: fork.StrategyFetch})
+	require.ErrorAs(t, err, &stray)
+	require.Contains(t, err.Error(), was)
+	byID, err := s.Load(w.repo, r.SID)
+	require.NoError(t, err)
+	require.Equal(t, w.repo, byID.RepoRoot)
+	p, err := s.PlanClean(t.Context(), r, fork.CleanSpec{})
+	require.NoError(t, err)
+	require.True(t, p.Panes[0].Protected)
+
+	require.NoError(t, os.Rename(w.repo, was))
+	w.repo = was
+	w.requireWork()
+	w.act(fault{}, "merge")
+
+	require.NoError(t, os.Rename(was, was+" for good"))
+	w.repo = was + " for good"
+	p, err = s.PlanClean(t.Context(), w.only(), fork.CleanSpec{Force: true})
+	require.NoError(t, err)
+	_, err = s.Clean(t.Context(), p)
+	require.NoError(t, err)
+	require.NoDirExists(t, filepath.Join(w.repo, ".aifo-coder"))
+	require.Empty(t, w.git("for-each-ref", "refs/aifo-coder"))
 }

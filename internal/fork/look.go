@@ -45,7 +45,7 @@ func (s Service) strays(root string, known []Record) ([]Record, error) {
 		if !e.IsDir() || CheckSID(sid) != nil || slices.ContainsFunc(known, func(r Record) bool { return r.SID == sid }) {
 			continue
 		}
-		r, err := stray(root, sid)
+		r, err := s.stray(root, sid)
 		if err != nil {
 			return nil, err
 		}
@@ -54,8 +54,11 @@ func (s Service) strays(root string, known []Record) ([]Record, error) {
 	return list, nil
 }
 
-func stray(root, sid string) (Record, error) {
+func (s Service) stray(root, sid string) (Record, error) {
 	r := Record{SID: sid, RepoRoot: root, BaseLabel: "unknown", Agent: "unknown"}
+	if moved, err := s.Store.Load(sid); err == nil {
+		r.movedFrom = moved.RepoRoot
+	}
 	if info, err := os.Lstat(r.Dir()); err == nil {
 		r.CreatedAt = info.ModTime().Unix()
 	}
@@ -77,13 +80,32 @@ func stray(root, sid string) (Record, error) {
 // known reports whether there is a record of the session.
 func (r Record) known() bool { return r.CommonDir != "" }
 
+// StrayError says that there are clones of a session, but no record that fits them.
+type StrayError struct{ Record Record }
+
+func (e *StrayError) Error() string {
+	if e.Record.movedFrom != "" {
+		return fmt.Sprintf("the clones of session %s were made when the repository was at %s", e.Record.SID, e.Record.movedFrom)
+	}
+	return fmt.Sprintf("there is no record of what the clones of session %s began with", e.Record.SID)
+}
+
+// Hint says what to do.
+func (e *StrayError) Hint() string {
+	if e.Record.movedFrom != "" {
+		return "move the repository back there to work with them"
+	}
+	return "look at them in a container, as in aifo-coder --workspace " + e.Record.Dir() + "/pane-1 shell"
+}
+
 // Load returns session sid: its record, or one made up for clones in the repository at root.
 func (s Service) Load(root, sid string) (Record, error) {
 	r, err := s.Store.Load(sid)
 	var missing *NotFoundError
-	if errors.As(err, &missing) && root != "" {
+	elsewhere := err == nil && root != "" && r.RepoRoot != root && !exists(r.Dir())
+	if (errors.As(err, &missing) || elsewhere) && root != "" {
 		if info, statErr := os.Lstat(SessionDir(root, sid)); statErr == nil && info.IsDir() {
-			return stray(root, sid)
+			return s.stray(root, sid)
 		}
 	}
 	return r, err
@@ -177,8 +199,12 @@ func (s Service) Status(ctx context.Context, r Record) (SessionView, error) {
 func (s Service) look(ctx context.Context, r Record) (map[int]foreign.Report, error) {
 	reports := map[int]foreign.Report{}
 	if !r.known() {
+		reason := "there is no record of what it began with"
+		if r.movedFrom != "" {
+			reason = "its repository was at " + foreign.Printable(r.movedFrom) + "; move it back there to merge its work"
+		}
 		for _, p := range r.Panes {
-			reports[p.Index] = foreign.Report{Kind: foreign.Unknown, Reasons: []string{"there is no record of what it began with"}}
+			reports[p.Index] = foreign.Report{Kind: foreign.Unknown, Reasons: []string{reason}}
 		}
 		return reports, nil
 	}

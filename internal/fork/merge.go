@@ -87,7 +87,7 @@ func (p PaneFetch) Lines() []string {
 func (s Service) Merge(ctx context.Context, r Record, spec MergeSpec) (MergeReport, error) {
 	report := MergeReport{SID: r.SID, Strategy: spec.Strategy, DryRun: spec.DryRun, Base: baseName(r), Panes: []PaneFetch{}}
 	if !r.known() {
-		return report, &NotFoundError{SID: r.SID}
+		return report, &StrayError{Record: r}
 	}
 	release, err := s.lockMerging(r)
 	if err != nil {
@@ -291,7 +291,7 @@ func (s Service) Diff(ctx context.Context, r Record, index int, d foreign.Diff) 
 		return err
 	}
 	if !r.known() {
-		return &NotFoundError{SID: r.SID}
+		return &StrayError{Record: r}
 	}
 	repo, err := s.repo(ctx, r)
 	if err != nil {

@@ -48,6 +48,8 @@ type Record struct {
 	MergedAt      int64    `json:"merged_at,omitempty"`
 	MergeFailed   bool     `json:"merge_failed,omitempty"`
 	TmuxSocket    string   `json:"tmux_socket,omitempty"` // of the server that has TmuxSession
+
+	movedFrom string // of one made up: where the repository of its record was
 }
 
 // Pane is one clone with its agent.

@@ -138,7 +138,7 @@ func (s Service) repo(ctx context.Context, r Record) (git.Repo, error) {
 	if err != nil {
 		return repo, err
 	}
-	if repo.CommonDir != r.CommonDir || repo.Root != r.RepoRoot {
+	if r.known() && (repo.CommonDir != r.CommonDir || repo.Root != r.RepoRoot) {
 		return repo, fmt.Errorf("the repository of session %s was %s; there is another one now", r.SID, r.RepoRoot)
 	}
 	return repo, nil
@@ -234,7 +234,7 @@ func (s Service) FirstFailure(r Record) (int, error) {
 // numbers, or all whose process is gone.
 func (s Service) Resumable(r Record, numbers []int) (Record, error) {
 	if !r.known() {
-		return r, &NotFoundError{SID: r.SID}
+		return r, &StrayError{Record: r}
 	}
 	if !r.Ready {
 		return r, fmt.Errorf("the clones of session %s were not all made; remove it: aifo-coder fork clean --session %s", r.SID, r.SID)
