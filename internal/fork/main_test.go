@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 7 && os.Args[1] == "fork" && os.Args[2] == "pane" {
 		os.Exit(paneProgram(os.Args[4], os.Args[6]))
 	}
+	// Where HUP is ignored, as under nohup, our children would ignore it too; caught
+	// signals they get back with their usual meaning.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
