@@ -27,7 +27,8 @@ func (b *bench) forks() error {
 	}
 	defer os.RemoveAll(dir)
 	f := forkBench{program: b.program, repo: filepath.Join(dir, "repo"), clones: filepath.Join(dir, "clones")}
-	if err := f.makeRepository(); err != nil {
+	small := forkBench{program: b.program, repo: filepath.Join(dir, "small")}
+	if err := errors.Join(f.makeRepository(forkFiles), small.makeRepository(1)); err != nil {
 		return err
 	}
 	ways := []struct {
@@ -37,6 +38,7 @@ func (b *bench) forks() error {
 		{fmt.Sprintf("git clone × %d", forkPanes), f.cloneInTurn},
 		{fmt.Sprintf("git clone × %d, all at once", forkPanes), f.cloneAtOnce},
 		{fmt.Sprintf("--fork %d: clones, containers and the end of agents that do nothing", forkPanes), f.fork},
+		{"the same on a repository of one file", small.fork},
 	}
 	times := make([][]float64, len(ways))
 	for range forkRuns {
@@ -46,7 +48,7 @@ func (b *bench) forks() error {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
 			times[i] = append(times[i], time.Since(begin).Seconds()*1e3)
-			if err := f.tidy(); err != nil {
+			if err := errors.Join(f.tidy(), small.tidy()); err != nil {
 				return err
 			}
 		}
@@ -71,8 +73,8 @@ func memory() string {
 
 type forkBench struct{ program, repo, clones string }
 
-func (f forkBench) makeRepository() error {
-	for i := range forkFiles {
+func (f forkBench) makeRepository(files int) error {
+	for i := range files {
 		path := filepath.Join(f.repo, fmt.Sprintf("dir%03d", i%250), fmt.Sprintf("file%05d.txt", i))
 		if i < 250 {
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
