@@ -417,6 +417,36 @@ exec sleep 1000`
 	c.requireNoFork()
 }
 
+// TestForkResumeBesideOthers runs one agent again while the other works on.
+func TestForkResumeBesideOthers(t *testing.T) {
+	c := self(t)
+	c.repository()
+	c.env = append(c.env, "AIFO_CODER_FORK_SHELL_PROMPT_SECS=0")
+	const agent = `n=${HOSTNAME##*-}; echo run >> runs-$n; [ $n = 1 ] || exec sleep 1000`
+	x := c.onTerminal(pty.Winsize{Rows: 50, Cols: 160}, "--fork", "2", "shell", "--", "bash", "-c", agent)
+	eventually(t, func() bool {
+		panes := c.forkStatus()
+		return len(panes) == 2 && panes[0].State == "ended" && panes[1].State == "running" && panes[1].Changed == 1
+	}, "the first agent has ended, the second works")
+	eventually(t, func() bool {
+		again := c.command(t.Context(), "fork", "resume", "--pane", "1")
+		return again.Run() == nil
+	}, "the first agent has run again") // its process takes a moment to go
+	require.Equal(t, "running", c.forkStatus()[1].State, "the second works on")
+	runs, err := filepath.Glob(filepath.Join(c.workspace, ".aifo-coder/forks/*/pane-1/runs-1"))
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
+	text, err := os.ReadFile(runs[0])
+	require.NoError(t, err)
+	require.Equal(t, "run\nrun\n", string(text))
+
+	require.Zero(t, c.run("", "fork", "stop").code)
+	<-x.copied
+	_ = x.cmd.Wait() // with the agents' exit code
+	require.Zero(t, c.run("", "fork", "clean", "--force", "--yes").code)
+	c.requireNoFork()
+}
+
 // TestForkCommandIsKilled kills aifo-coder while its agents work in the background.
 func TestForkCommandIsKilled(t *testing.T) {
 	c := self(t)

@@ -155,8 +155,12 @@ func (a *app) runInline(ctx context.Context, s fork.Service, r fork.Record, inde
 	return err
 }
 
+// startTmux starts the panes beside those of the session that still run, or in a new one.
 func (a *app) startTmux(ctx context.Context, s fork.Service, r fork.Record, spec panes.Spec) error {
-	started, err := a.tmux(r).Start(ctx, spec, a.size())
+	started, err := a.tmux(r).Add(ctx, spec)
+	if is[*panes.GoneError](err) {
+		started, err = a.tmux(r).Start(ctx, spec, a.size())
+	}
 	if err != nil {
 		return err
 	}
@@ -329,7 +333,7 @@ func (a *app) resume(ctx context.Context, s fork.Service, r fork.Record, numbers
 		return err
 	}
 	if again.Runner == fork.RunnerTmux {
-		if err := a.tmux(r).Kill(ctx, r.SID); err != nil { // what is left of it shows ended panes
+		if err := a.closeTmux(ctx, s, r); err != nil { // what is left of it may show ended panes
 			return err
 		}
 	}

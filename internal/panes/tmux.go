@@ -108,6 +108,24 @@ func (t Tmux) Start(ctx context.Context, spec Spec, size Size) (Session, error) 
 	return b.session, err
 }
 
+// Add starts the panes beside those of the session with the spec's mark, or returns a
+// *GoneError. After another error none of them is left in tmux.
+func (t Tmux) Add(ctx context.Context, spec Spec) (Session, error) {
+	if err := spec.check(); err != nil {
+		return Session{}, err
+	}
+	s, err := t.Find(ctx, spec.Mark)
+	if err != nil {
+		return Session{}, err
+	}
+	b := &builder{tmux: t, spec: spec, session: s}
+	if err := b.join(ctx); err != nil {
+		err = errors.Join(fmt.Errorf("start %d panes in the tmux session %s: %w", len(spec.Panes), s.Name, err), b.undoAdded(ctx))
+		return s, err
+	}
+	return s, nil
+}
+
 // builder puts one session together.
 type builder struct {
 	tmux    Tmux
@@ -115,6 +133,29 @@ type builder struct {
 	session Session
 	windows []string // their ids
 	last    string   // id of the latest pane
+	added   []string // ids of the panes that were made
+}
+
+// join adds all panes to the session.
+func (b *builder) join(ctx context.Context) error {
+	out, err := b.tmux.output(ctx, "", "list-panes", "-s", "-t", b.session.ID, "-F", "#{window_id} #{pane_id}")
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	var window string
+	window, b.last, _ = strings.Cut(lines[len(lines)-1], " ")
+	b.windows = []string{window}
+	// As in a new window: one that ends at once stays until all are there.
+	if err := b.tmux.do(ctx, "set-option", "-w", "-t", window, "remain-on-exit", "on"); err != nil {
+		return err
+	}
+	for _, p := range b.spec.Panes {
+		if err := b.add(ctx, p); err != nil {
+			return fmt.Errorf("pane %d: %w", p.Index, err)
+		}
+	}
+	return b.release(ctx)
 }
 
 // made is what a command created.
@@ -203,7 +244,7 @@ func (b *builder) create(ctx context.Context, p Pane, args []string) (made, erro
 }
 
 func (b *builder) settle(ctx context.Context, m made, p Pane) error {
-	b.last = m.pane
+	b.last, b.added = m.pane, append(b.added, m.pane)
 	if err := b.tmux.do(ctx, setTitle(m.pane, p.Title)...); err != nil {
 		return err
 	}
@@ -249,6 +290,18 @@ func (b *builder) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	return b.tmux.do(ctx, "kill-session", "-t", b.session.ID)
+}
+
+// undoAdded takes away the panes that were added, and leaves the others as they were.
+func (b *builder) undoAdded(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	var errs []error
+	for _, pane := range b.added {
+		errs = append(errs, b.tmux.do(ctx, "kill-pane", "-t", pane))
+	}
+	b.tmux.Step = nil // it stops no undoing
+	return errors.Join(append(errs, b.release(ctx))...)
 }
 
 // undoTimeout bounds what is done after a cancelled start.

@@ -280,6 +280,40 @@ func TestProgramsThatEndAtOnce(t *testing.T) {
 	requireGone(t, s)
 }
 
+// TestAddBesideOthers: panes come back into a session in which others still run.
+func TestAddBesideOthers(t *testing.T) {
+	for name, config := range hostile {
+		t.Run(name, func(t *testing.T) {
+			s := private(t, config)
+			whole, files := spec(t, 4, panes.Tiled)
+			again := whole
+			again.Panes = whole.Panes[2:]
+			_, err := s.Add(t.Context(), again)
+			var gone *panes.GoneError
+			require.ErrorAs(t, err, &gone)
+
+			others := whole
+			others.Panes = whole.Panes[:2]
+			started, err := s.Start(t.Context(), others, panes.Size{})
+			require.NoError(t, err)
+			before := ask(t, s, "list-panes", "-s", "-t", started.ID, "-F", "#{pane_pid}")
+			added, err := s.Add(t.Context(), again)
+			require.NoError(t, err)
+			require.Equal(t, started, added)
+			requireReports(t, whole, files)
+			after := strings.Fields(ask(t, s, "list-panes", "-s", "-t", started.ID, "-F", "#{pane_pid}"))
+			require.Len(t, after, 4)
+			require.Subset(t, after, strings.Fields(before), "the others run on")
+
+			again.Panes = []panes.Pane{whole.Panes[2], whole.Panes[3]}
+			again.Panes[1].Dir = filepath.Join(again.Panes[1].Dir, "missing")
+			_, err = s.Add(t.Context(), again)
+			require.ErrorContains(t, err, "pane 4")
+			require.Equal(t, after, strings.Fields(ask(t, s, "list-panes", "-s", "-t", started.ID, "-F", "#{pane_pid}")), "a failure leaves them alone")
+		})
+	}
+}
+
 func TestTmuxIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	s := panes.Tmux{Env: []string{"TMUX_TMPDIR=" + t.TempDir()}}
