@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -64,6 +65,9 @@ func (m forkMerge) run(ctx context.Context, s fork.Service, r fork.Record) error
 	m.spec.KeepRef = m.app.env.Get("AIFO_FORK_MERGE_NO_AUTOCLEAN") == "1"
 	report, err := s.Merge(ctx, r, m.spec)
 	if err != nil {
+		if !m.asJSON {
+			err = errors.Join(m.tellPanes(report), err)
+		}
 		return err
 	}
 	if m.asJSON {
@@ -79,23 +83,43 @@ func (m forkMerge) run(ctx context.Context, s fork.Service, r fork.Record) error
 
 // tell prints what came into the repository.
 func (m forkMerge) tell(r fork.MergeReport) error {
+	if err := m.tellPanes(r); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(m.out, merged(r))
+	if err == nil && r.Left != "" && !r.DryRun {
+		m.app.printer.Notice("when " + r.Base + " can take it: git merge --ff-only " + r.ShortTarget())
+	}
+	return err
+}
+
+// tellPanes prints what came of each pane.
+func (m forkMerge) tellPanes(r fork.MergeReport) error {
 	var b strings.Builder
 	for _, p := range r.Panes {
 		for _, line := range p.Lines() {
 			b.WriteString(line + "\n")
 		}
 	}
+	_, err := fmt.Fprint(m.out, b.String())
+	return err
+}
+
+// merged says where the merge is, or would be.
+func merged(r fork.MergeReport) string {
+	did, was := "merged", "was"
+	if r.DryRun {
+		did, was = "would merge", "is"
+	}
 	switch {
 	case r.Left != "":
-		fmt.Fprintf(&b, "merged to the branch %s, not to %s: %s\n", r.ShortTarget(), r.Base, r.Left)
+		return fmt.Sprintf("%s to the branch %s, not to %s: %s\n", did, r.ShortTarget(), r.Base, r.Left)
+	case r.Commit != "" && r.DryRun:
+		return fmt.Sprintf("would merge to %s\n", r.ShortTarget())
 	case r.Commit != "":
-		fmt.Fprintf(&b, "merged to %s: %s\n", r.ShortTarget(), r.Commit)
+		return fmt.Sprintf("merged to %s: %s\n", r.ShortTarget(), r.Commit)
 	case r.Strategy == fork.StrategyOctopus:
-		b.WriteString("there was nothing to merge\n")
+		return fmt.Sprintf("there %s nothing to merge\n", was)
 	}
-	_, err := fmt.Fprint(m.out, b.String())
-	if err == nil && r.Left != "" {
-		m.app.printer.Notice("when " + r.Base + " can take it: git merge --ff-only " + r.ShortTarget())
-	}
-	return err
+	return ""
 }

@@ -70,6 +70,9 @@ func (p PaneFetch) Lines() []string {
 		}
 		say("%s", name)
 	}
+	if p.Ahead > 0 && len(p.Refs) == 0 { // a preview, or all of it came before
+		say("commits beyond the base: %d", p.Ahead)
+	}
 	if p.Ahead == 0 && len(p.Refs) == 0 {
 		say("no commits")
 	}
@@ -152,7 +155,7 @@ func (s Service) mergeable(r Record, numbers []int) ([]Pane, error) {
 				return nil, err
 			}
 			if p.Removed {
-				return nil, fmt.Errorf("pane %d was removed", n)
+				return nil, &RemovedError{SID: r.SID, Index: n}
 			}
 			chosen = append(chosen, p)
 		}
@@ -163,6 +166,21 @@ func (s Service) mergeable(r Record, numbers []int) ([]Pane, error) {
 		}
 	}
 	return chosen, nil
+}
+
+// RemovedError says that a pane has no clone any more.
+type RemovedError struct {
+	SID   string
+	Index int
+}
+
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("the clone of pane %d of session %s was removed, for its work is in the repository or was thrown away", e.Index, e.SID)
+}
+
+// Hint says which panes there are.
+func (e *RemovedError) Hint() string {
+	return "aifo-coder fork status --session " + e.SID + " shows the panes that are left"
 }
 
 // RunningError says that a pane's agent runs.
@@ -289,6 +307,9 @@ func (s Service) Diff(ctx context.Context, r Record, index int, d foreign.Diff) 
 	p, err := r.Pane(index)
 	if err != nil {
 		return err
+	}
+	if p.Removed {
+		return &RemovedError{SID: r.SID, Index: index}
 	}
 	if !r.known() {
 		return &StrayError{Record: r}

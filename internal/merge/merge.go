@@ -9,6 +9,7 @@
 package merge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,22 @@ func (e *ConflictError) Error() string {
 // Hint returns what to do about it.
 func (e *ConflictError) Hint() string {
 	return fmt.Sprintf("nothing was merged; merge the other panes alone (fork merge --pane), or merge %s yourself and resolve the conflict", short(e.Side.Branch))
+}
+
+// UnrelatedError says that a side has no commit in common with what it is merged into, as when its agent
+// began a history of its own or the branch was replaced. Nothing was changed.
+type UnrelatedError struct {
+	Side Side
+	Base string // the branch, or commit, for people
+}
+
+func (e *UnrelatedError) Error() string {
+	return fmt.Sprintf("pane %d (%s) has no commit in common with %s", e.Side.Pane, short(e.Side.Branch), e.Base)
+}
+
+// Hint returns what to do about it.
+func (e *UnrelatedError) Hint() string {
+	return fmt.Sprintf("nothing was merged; merge the other panes alone (fork merge --pane), or this one yourself: git merge --allow-unrelated-histories %s", short(e.Side.Branch))
 }
 
 func short(ref string) string { return strings.TrimPrefix(ref, "refs/heads/") }
@@ -173,6 +190,9 @@ func (m *merger) compute(ctx context.Context) (Result, error) {
 			r.Skipped = append(r.Skipped, s)
 			continue
 		}
+		if err := m.checkRelated(ctx, merged, s); err != nil {
+			return Result{}, err
+		}
 		tree, err := m.mergeTree(ctx, merged, s, r.Merged)
 		if err != nil {
 			return Result{}, err
@@ -212,6 +232,15 @@ func (m *merger) contains(ctx context.Context, a, b string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// checkRelated returns an *UnrelatedError for a side that git would not merge.
+func (m *merger) checkRelated(ctx context.Context, merged string, s Side) error {
+	err := m.shadow.Git("merge-base", merged, s.Commit).Run(ctx)
+	if git.Code(err) != 1 {
+		return err
+	}
+	return &UnrelatedError{Side: s, Base: cmp.Or(short(m.BaseRef), m.Base)}
 }
 
 // mergeTree merges a side and returns the tree.

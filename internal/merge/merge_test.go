@@ -581,3 +581,20 @@ func TestKeepAlways(t *testing.T) {
 	require.Empty(t, f.octopus(t).Commit)
 	require.Equal(t, r.Commit, run(t, f.root, "rev-parse", "merge/ab12"))
 }
+
+// TestUnrelatedHistory: the agent of a pane began anew, and git merges no such thing.
+func TestUnrelatedHistory(t *testing.T) {
+	f := newFixture(t, map[string]string{"a": "one\n"}, nil)
+	run(t, f.root, "checkout", "-q", "--orphan", "anew")
+	run(t, f.root, "commit", "-q", "-m", "anew")
+	f.req.Sides[1].Commit = run(t, f.root, "rev-parse", "HEAD")
+	run(t, f.root, "checkout", "-q", "main")
+	before := run(t, f.root, "for-each-ref")
+	_, err := merge.Octopus(t.Context(), f.req)
+	var unrelated *merge.UnrelatedError
+	require.ErrorAs(t, err, &unrelated)
+	require.Equal(t, f.req.Sides[1], unrelated.Side)
+	require.Equal(t, "pane 2 (fork/main/ab12-2) has no commit in common with main", err.Error())
+	require.Contains(t, unrelated.Hint(), "git merge --allow-unrelated-histories fork/main/ab12-2")
+	require.Equal(t, before, run(t, f.root, "for-each-ref"))
+}
