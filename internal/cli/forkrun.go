@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -140,7 +141,7 @@ func (a *app) follow(ctx context.Context, s fork.Service, r fork.Record) error {
 	}
 	err := a.awaitPanes(ctx, s, r)
 	if is[*session.SignalError](err) && r.Runner == fork.RunnerPlain {
-		a.printer.Notice("ending the agents")
+		a.printer.Notice("ending the agents; aifo-coder fork merge brings their work into the repository")
 		return errors.Join(err, a.stopPanes(context.WithoutCancel(ctx), s, r))
 	}
 	return err
@@ -198,7 +199,7 @@ func (a *app) startWindows(ctx context.Context, spec panes.Spec) error {
 // awaitPanes waits until the agents of the record's panes have ended. A signal ends the
 // waiting, not the agents.
 func (a *app) awaitPanes(ctx context.Context, s fork.Service, r fork.Record) error {
-	if living, err := s.Living(r); err == nil && len(living.Panes) > 0 && r.Runner != fork.RunnerPlain {
+	if living, err := s.Living(r); err == nil && !allEnded(s, living) && r.Runner != fork.RunnerPlain {
 		a.printer.Notice("waiting until the agents have ended; Ctrl-C leaves them running")
 	}
 	ctx, stop := interruptible(ctx)
@@ -208,6 +209,14 @@ func (a *app) awaitPanes(ctx context.Context, s fork.Service, r fork.Record) err
 		a.printer.Notice("the agents go on; aifo-coder fork attach shows them, and aifo-coder fork merge brings their work back")
 	}
 	return err
+}
+
+// allEnded reports whether no agent works, though processes may live on to show how theirs ended.
+func allEnded(s fork.Service, r fork.Record) bool {
+	return !slices.ContainsFunc(r.Panes, func(p fork.Pane) bool {
+		st, err := s.Store.Status(r.SID, p.Index, s.Self)
+		return err != nil || st.State != fork.Ended
+	})
 }
 
 // onTerminal reports whether a program that wants one can be run in front of the user.

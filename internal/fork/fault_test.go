@@ -299,6 +299,19 @@ func TestStartSurvivesEveryFault(t *testing.T) {
 	})
 }
 
+// TestStartWhereABranchIsInTheWay: the work could not come back later, so nothing begins.
+func TestStartWhereABranchIsInTheWay(t *testing.T) {
+	const never = 1 << 30
+	for _, branch := range []string{"fork", "fork/main", "merge"} {
+		w := newWorld(t)
+		w.git("branch", branch)
+		require.False(t, w.act(fault{at: never}, "start"), branch)
+		w.git("branch", "--delete", branch)
+		w.requireUsersOwn()
+		w.requireGone()
+	}
+}
+
 // started is a world whose session was started, and run, where ran says so.
 func started(t *testing.T, ran bool) *world {
 	t.Helper()

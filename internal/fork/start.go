@@ -94,6 +94,10 @@ func canBorrow(objects, goos string) bool {
 
 // Start makes the clones of a planned session, or nothing.
 func (s Service) Start(ctx context.Context, r Record, spec StartSpec) (Record, error) {
+	// Better said now than when the agents have done their work.
+	if err := spec.Repo.CheckFree(ctx, wantedRefs(r)...); err != nil {
+		return r, err
+	}
 	release, err := s.lockSession(r.SID)
 	if err != nil {
 		return r, err
@@ -131,6 +135,15 @@ func (s Service) start(ctx context.Context, r Record, spec StartSpec) (Record, e
 	}
 	r.Ready = true
 	return r, s.save(r)
+}
+
+// wantedRefs returns the refs that a session may come to have.
+func wantedRefs(r Record) []string {
+	refs := []string{r.BaseRefName(), r.MergeRef()}
+	for _, p := range r.Panes {
+		refs = append(refs, p.Branch)
+	}
+	return refs
 }
 
 func (s Service) save(r Record) error {

@@ -200,6 +200,24 @@ func TestRefs(t *testing.T) {
 	require.Empty(t, cmp.Diff([]git.Ref{{Name: "refs/heads/b/c", Object: two}}, refs))
 }
 
+// TestUpdateRefsBelowAnother: git has no branch below another one, be that in a file or packed.
+func TestUpdateRefsBelowAnother(t *testing.T) {
+	home := gittest.Home(t)
+	repo := gittest.Init(t, home, "repo")
+	one := gittest.Commit(t, repo, "f", "1")
+	r := open(t, repo)
+	gittest.Git(t, repo, "branch", "fork/main")
+	for range 2 {
+		var taken *git.RefTakenError
+		require.ErrorAs(t, r.UpdateRefs(t.Context(), "test", git.Update{Ref: "refs/heads/fork/main/a-1", New: one}), &taken)
+		require.Equal(t, git.RefTakenError{Ref: "refs/heads/fork/main/a-1", By: "refs/heads/fork/main"}, *taken)
+		require.Contains(t, taken.Hint(), "git branch -m fork/main ")
+		require.ErrorAs(t, r.CheckFree(t.Context(), "refs/heads/x", "refs/heads/fork/main/a/b"), &taken)
+		require.NoError(t, r.CheckFree(t.Context(), "refs/heads/x", "refs/heads/fork/other", "refs/heads/fork/main-1/x"))
+		gittest.Git(t, repo, "pack-refs", "--all")
+	}
+}
+
 // TestUpdateRefsThroughLinks: git appends to a reflog wherever it is.
 func TestUpdateRefsThroughLinks(t *testing.T) {
 	for _, link := range []string{"logs/refs/heads/main", "logs/HEAD", "logs", "refs/heads", "packed-refs"} {

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -134,9 +137,62 @@ type Update struct {
 	Old string // what it must be before; "" for a ref that must not exist
 }
 
-// UpdateRefs makes all changes or none. reason goes into the reflogs. It returns a
-// *LayoutError when a file that git would write is a link, and so maybe one elsewhere.
+// RefTakenError says that a ref cannot be made, for another one is where it needs a directory.
+type RefTakenError struct{ Ref, By string } // full names
+
+func (e *RefTakenError) Error() string {
+	return fmt.Sprintf("%s cannot be made, for there is %s: git has no name below another one", e.Ref, e.By)
+}
+
+// Hint says how to make room.
+func (e *RefTakenError) Hint() string {
+	if branch, ok := strings.CutPrefix(e.By, "refs/heads/"); ok {
+		return "give that branch another name: git branch -m " + branch + " NAME"
+	}
+	return "rename or delete " + e.By
+}
+
+// CheckFree returns a *RefTakenError when one of the refs cannot be made beside those there are.
+func (r Repo) CheckFree(ctx context.Context, refs ...string) error {
+	parents := map[string]string{}
+	for _, ref := range refs {
+		for up := path.Dir(ref); strings.Count(up, "/") > 1; up = path.Dir(up) {
+			parents[up] = ref
+		}
+	}
+	if len(parents) == 0 {
+		return nil
+	}
+	found, err := r.Refs(ctx, slices.Sorted(maps.Keys(parents))...)
+	for _, f := range found {
+		if ref, ok := parents[f.Name]; ok {
+			return &RefTakenError{Ref: ref, By: f.Name}
+		}
+	}
+	return err
+}
+
+// UpdateRefs makes all changes or none. reason goes into the reflogs. It returns a *RefTakenError when another ref
+// is in the way, and a *LayoutError when a file that git would write is a link, and so maybe one elsewhere.
 func (r Repo) UpdateRefs(ctx context.Context, reason string, updates ...Update) error {
+	err := r.updateRefs(ctx, reason, updates)
+	if err == nil {
+		return nil
+	}
+	var refs []string
+	for _, u := range updates {
+		if u.New != "" {
+			refs = append(refs, u.Ref)
+		}
+	}
+	var taken *RefTakenError
+	if errors.As(r.CheckFree(ctx, refs...), &taken) {
+		return taken
+	}
+	return err
+}
+
+func (r Repo) updateRefs(ctx context.Context, reason string, updates []Update) error {
 	if err := r.checkRefFiles(updates); err != nil {
 		return err
 	}
