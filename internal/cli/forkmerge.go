@@ -55,7 +55,7 @@ stays on the branch merge/SID. A conflict changes nothing. What is not committed
 func (m forkMerge) run(ctx context.Context, s fork.Service, r fork.Record) error {
 	if !m.spec.DryRun {
 		living, err := s.Living(r.Only(m.spec.Panes))
-		if err == nil {
+		if err == nil && !allEnded(s, living) {
 			err = m.app.awaitPanes(ctx, s, living)
 		}
 		if err != nil {

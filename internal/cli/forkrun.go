@@ -199,7 +199,7 @@ func (a *app) startWindows(ctx context.Context, spec panes.Spec) error {
 // awaitPanes waits until the agents of the record's panes have ended. A signal ends the
 // waiting, not the agents.
 func (a *app) awaitPanes(ctx context.Context, s fork.Service, r fork.Record) error {
-	if living, err := s.Living(r); err == nil && !allEnded(s, living) && r.Runner != fork.RunnerPlain {
+	if living, err := s.Living(r); err == nil && len(living.Panes) > 0 && r.Runner != fork.RunnerPlain {
 		a.printer.Notice("waiting until the agents have ended; Ctrl-C leaves them running")
 	}
 	ctx, stop := interruptible(ctx)

@@ -200,6 +200,18 @@ func TestRefs(t *testing.T) {
 	require.Empty(t, cmp.Diff([]git.Ref{{Name: "refs/heads/b/c", Object: two}}, refs))
 }
 
+// TestCloneOfForkModeIsLeftWhole: what it borrows must not be taken for an agent's doing.
+func TestCloneOfForkModeIsLeftWhole(t *testing.T) {
+	for place, want := range map[string]string{"repo/.aifo-coder/forks/ab12/pane-1": "start from its repository: ", "other": "remove it"} {
+		home := gittest.Home(t)
+		dir := filepath.Join(home, place, ".git/objects")
+		gittest.Write(t, filepath.Join(dir, "info/alternates"), "/repo/.git/objects\n")
+		var layout *git.LayoutError
+		require.ErrorAs(t, git.CheckObjects(dir), &layout)
+		require.Contains(t, layout.Remedy, want)
+	}
+}
+
 // TestUpdateRefsBelowAnother: git has no branch below another one, be that in a file or packed.
 func TestUpdateRefsBelowAnother(t *testing.T) {
 	home := gittest.Home(t)

@@ -113,10 +113,17 @@ func CheckObjects(dir string) error {
 	}
 	alternates := filepath.Join(dir, "info", "alternates")
 	if _, err := os.Lstat(alternates); !errors.Is(err, fs.ErrNotExist) {
-		return &LayoutError{Path: alternates, Problem: "has the repository borrow objects of another one",
-			Remedy: "if you made it so, have it own them: git repack -a -d, then remove that file; if not, an agent has: remove it"}
+		return &LayoutError{Path: alternates, Problem: "has the repository borrow objects of another one", Remedy: remedyBorrow(dir)}
 	}
 	return nil
+}
+
+// remedyBorrow says what to do about borrowed objects. In a clone of fork mode they are as they must be.
+func remedyBorrow(dir string) string {
+	if repo, _, ok := strings.Cut(filepath.ToSlash(dir), "/.aifo-coder/forks/"); ok {
+		return "this is a clone that fork mode made; start from its repository: " + repo
+	}
+	return "if you made it so, have it own them: git repack -a -d, then remove that file; if not, an agent has: remove it"
 }
 
 // checkNoLinks returns a *LayoutError when dir is a link or has one in it.
