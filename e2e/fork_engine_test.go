@@ -48,7 +48,7 @@ func (e *ownEngine) start() {
 	e.t.Helper()
 	log, err := os.OpenFile(filepath.Join(e.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(e.t, err)
-	defer log.Close() //nolint:errcheck // the engine has its own
+	defer func() { _ = log.Close() }() // the engine has its own
 	// In a network of its own: it would take the bridge of this machine's engine away.
 	e.cmd = exec.Command(hostProgram(e.t, "unshare"), "--net", "dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"),
 		"--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false")

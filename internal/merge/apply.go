@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -239,9 +240,20 @@ func (m *merger) tryFiles(ctx context.Context, s git.Shadow, commit string, opts
 	}
 	err = m.readTree(ctx, s, m.tip, commit, opts...)
 	if git.Code(err) == 128 {
-		return "git did not bring the files to the merge: " + clean(strings.Join(strings.Fields(errors.Unwrap(err).Error()), " ")), nil
+		return refusal(errors.Unwrap(err).Error()), nil
 	}
 	return "", err
+}
+
+// changedRE is how git-read-tree names a file whose changes it would overwrite.
+var changedRE = regexp.MustCompile(`Entry '(.+)' not uptodate`)
+
+// refusal says in our words, where we have them, why git did not change the files.
+func refusal(said string) string {
+	if m := changedRE.FindStringSubmatch(said); m != nil {
+		return "changes of yours that are not committed are in the way, first in " + clean(m[1])
+	}
+	return "git did not bring the files to the merge: " + clean(strings.Join(strings.Fields(said), " "))
 }
 
 // readTree is the two-tree merge of git-read-tree(1): files that are the same in both trees

@@ -243,7 +243,7 @@ func TestInTheWay(t *testing.T) {
 			want.Commit = r.Commit
 			require.Equal(t, want, r)
 			require.Equal(t, keep, r.Target)
-			require.Regexp(t, "git did not bring the files to the merge: |files are in the way that git knows nothing of: ", r.Left)
+			require.Regexp(t, "git did not bring the files to the merge: |changes of yours that are not committed are in the way|files are in the way that git knows nothing of: ", r.Left)
 			require.Equal(t, f.req.Base, run(t, f.root, "rev-parse", "main"))
 			require.Equal(t, r.Commit, run(t, f.root, "rev-parse", "merge/ab12"))
 			require.Equal(t, status, run(t, f.root, "status", "--porcelain", "--ignored"))

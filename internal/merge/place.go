@@ -20,6 +20,7 @@ type place struct {
 type situation struct {
 	base      string // full name of the base branch, or ""
 	exists    bool
+	unborn    bool   // our work tree is on it
 	root      string // our work tree
 	trees     []git.Worktree
 	rebasing  []string // branches that a rebase is under way on
@@ -33,6 +34,8 @@ func decide(s situation) place {
 	switch {
 	case s.base == "":
 		return place{left: "the session did not start from a branch"}
+	case !s.exists && s.unborn:
+		return place{left: fmt.Sprintf("%s has no commit yet", short(s.base))}
 	case !s.exists:
 		return place{left: fmt.Sprintf("the branch %s is gone", short(s.base))}
 	}
@@ -64,7 +67,7 @@ func decide(s situation) place {
 
 // place looks at the repository and decides.
 func (m *merger) place(ctx context.Context) (place, error) {
-	s := situation{base: m.BaseRef, root: m.Repo.Root}
+	s := situation{base: m.BaseRef, root: m.Repo.Root, unborn: m.BaseRef == m.Repo.HeadRef && m.Repo.HeadCommit == ""}
 	refs, err := m.Repo.Refs(ctx, m.BaseRef)
 	if err != nil {
 		return place{}, err
