@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aifo-coder/aifo-coder/internal/fork"
+	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 )
 
@@ -230,7 +231,7 @@ func (a *app) forkListCmd() *cobra.Command {
 
 func (a *app) forkRows(ctx context.Context, all bool) ([]forkRow, error) {
 	s, root, err := a.forkHost(ctx)
-	if err != nil {
+	if err != nil && (!all || !is[*git.NotRepositoryError](err)) {
 		return nil, err
 	}
 	staleDays, err := days(a.env, envForkListStale, 14)

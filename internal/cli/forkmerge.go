@@ -65,10 +65,11 @@ func (m forkMerge) run(ctx context.Context, s fork.Service, r fork.Record) error
 	m.spec.KeepRef = m.app.env.Get("AIFO_FORK_MERGE_NO_AUTOCLEAN") == "1"
 	report, err := s.Merge(ctx, r, m.spec)
 	if err != nil {
-		if !m.asJSON {
-			err = errors.Join(m.tellPanes(report), err)
+		if m.asJSON {
+			report.Error = err.Error()
+			return errors.Join(encodeJSON(m.out, report), err)
 		}
-		return err
+		return errors.Join(m.tellPanes(report), err)
 	}
 	if m.asJSON {
 		err = encodeJSON(m.out, report)
@@ -88,7 +89,7 @@ func (m forkMerge) tell(r fork.MergeReport) error {
 	}
 	_, err := fmt.Fprint(m.out, merged(r))
 	if err == nil && r.Left != "" && !r.DryRun {
-		m.app.printer.Notice("when " + r.Base + " can take it: git merge --ff-only " + r.ShortTarget())
+		m.app.printer.Notice("take it when you can: git merge " + r.ShortTarget())
 	}
 	return err
 }

@@ -37,6 +37,7 @@ type MergeReport struct {
 	Commit   string       `json:"merge_commit_sha,omitempty"`
 	Left     string       `json:"left,omitempty"` // why the merge is not on the base branch
 	Merged   []merge.Side `json:"merged,omitempty"`
+	Error    string       `json:"error,omitempty"` // why it did not come to its end
 }
 
 // ShortTarget is the target for people.

@@ -168,11 +168,12 @@ func (r Record) present() []Pane {
 	return list
 }
 
-// RepositoryRoot returns the top of the repository around dir, or "" where there is none.
+// RepositoryRoot returns the top of the repository around dir, or "" where there is none. It
+// returns a *git.NotRepositoryError for one that cannot be worked with: it is bare, or somebody else's.
 func RepositoryRoot(ctx context.Context, dir string) (string, error) {
 	repo, err := git.Open(ctx, dir)
 	var none *git.NotRepositoryError
-	if errors.As(err, &none) {
+	if errors.As(err, &none) && strings.Contains(none.Error(), "not a git repository") {
 		return "", nil
 	}
 	return repo.Root, err
