@@ -56,10 +56,18 @@ type indexParser struct {
 	version uint32
 	sum     int // bytes of an object's name
 	path    string
+	paths   int // bytes of all of them
 	list    []staged
 }
 
-var errShortIndex = errors.New("it ends too early")
+var (
+	errShortIndex = errors.New("it ends too early")
+	errLongPath   = errors.New("its paths are longer than any file's")
+)
+
+// maxPaths is how many bytes all paths of an index may have. In version 4 each may be the one
+// before and a letter more: without a limit a small index would take any amount of memory.
+const maxPaths = 256 << 20
 
 const (
 	indexStat     = 40     // bytes about the file, before the object
@@ -109,6 +117,10 @@ func (p *indexParser) name(fixed int) (length int, err error) {
 	end := bytes.IndexByte(p.left[min(fixed, len(p.left)):], 0)
 	if end < 0 {
 		return 0, errShortIndex
+	}
+	p.paths += keep + end
+	if keep+end > maxPath || p.paths > maxPaths {
+		return 0, errLongPath
 	}
 	p.path = p.path[:keep] + string(p.left[fixed:fixed+end])
 	length = fixed + end + 1

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -117,4 +118,16 @@ func TestPrintable(t *testing.T) {
 	} {
 		require.Equal(t, want, Printable(in))
 	}
+}
+
+// TestPathsThatGrow has an index of version 4 in which each path is the one before and a letter more.
+func TestPathsThatGrow(t *testing.T) {
+	const count = 5000
+	content := append([]byte("DIRC\x00\x00\x00\x04"), binary.BigEndian.AppendUint32(nil, count)...)
+	for range count {
+		content = append(content, make([]byte, indexStat+20+2)...)
+		content = append(content, 0, 'x', 0) // nothing goes away, one letter is added
+	}
+	_, err := parseIndex(append(content, make([]byte, 20)...), "sha1")
+	require.ErrorIs(t, err, errLongPath)
 }
