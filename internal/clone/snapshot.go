@@ -178,12 +178,6 @@ func (spec SnapshotSpec) filterWarnings(ctx context.Context, q git.Shadow, files
 	return filterWarnings(settings, asked), err
 }
 
-// unknown is who commits when git does not know it.
-var unknown = []string{
-	"GIT_AUTHOR_NAME=aifo-coder", "GIT_AUTHOR_EMAIL=aifo-coder@localhost",
-	"GIT_COMMITTER_NAME=aifo-coder", "GIT_COMMITTER_EMAIL=aifo-coder@localhost",
-}
-
 // commit makes the commit in the quarantine, or returns HEAD when nothing differs from it.
 func (spec SnapshotSpec) commit(ctx context.Context, q git.Shadow) (string, error) {
 	tree, err := q.Git("write-tree").Line(ctx)
@@ -199,10 +193,8 @@ func (spec SnapshotSpec) commit(ctx context.Context, q git.Shadow) (string, erro
 		args = append(args, "-p", head)
 	}
 	c := q.Git(args...)
+	c.Env = spec.Repo.Committer(ctx)
 	c.Stdin = strings.NewReader("aifo-coder: the work tree at the start of fork session " + spec.SID + "\n")
-	if c.Env = spec.Repo.Identity(ctx); c.Env == nil {
-		c.Env = unknown
-	}
 	return c.Line(ctx)
 }
 

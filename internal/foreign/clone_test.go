@@ -13,6 +13,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/clone"
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/git"
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
 )
 
 // TestRealClone: clones as package clone makes them are empty, with all that a repository may have.
@@ -20,14 +21,14 @@ func TestRealClone(t *testing.T) {
 	for _, dissociate := range []bool{false, true} {
 		for _, config := range []string{"", "[core]\n\tautocrlf = true\n"} {
 			f, _ := newSubmoduleFixture(t)
-			write(t, os.Getenv("GIT_CONFIG_GLOBAL"), config)
+			gittest.Write(t, os.Getenv("GIT_CONFIG_GLOBAL"), config)
 			require.NoError(t, os.RemoveAll(f.pane))
 			run(t, f.root, "tag", "-a", "-m", "x", "v2")
 			run(t, f.root, "update-ref", "refs/remotes/origin/x", "HEAD")
 			if _, err := exec.LookPath("git-lfs"); err == nil {
 				run(t, f.root, "lfs", "install", "--skip-repo")
-				write(t, filepath.Join(f.root, ".gitattributes"), "*.bin filter=lfs -text\n")
-				write(t, filepath.Join(f.root, "x.bin"), "content")
+				gittest.Write(t, filepath.Join(f.root, ".gitattributes"), "*.bin filter=lfs -text\n")
+				gittest.Write(t, filepath.Join(f.root, "x.bin"), "content")
 				run(t, f.root, "add", ".")
 				run(t, f.root, "commit", "-q", "-m", "lfs")
 			}

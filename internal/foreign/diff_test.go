@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
+
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 )
 
@@ -28,12 +30,12 @@ func (f *fixture) diff(t *testing.T, d foreign.Diff) string {
 func (f *fixture) work(t *testing.T) {
 	t.Helper()
 	f.commit(t, "committed", "committed\n")
-	write(t, filepath.Join(f.pane, mainFile), "ONE\n")
-	write(t, filepath.Join(f.pane, "new\x1b]0;x\x07"), "a\x1b[2Jb\tc\n")
-	write(t, filepath.Join(f.pane, "ignored.o"), "x")
+	gittest.Write(t, filepath.Join(f.pane, mainFile), "ONE\n")
+	gittest.Write(t, filepath.Join(f.pane, "new\x1b]0;x\x07"), "a\x1b[2Jb\tc\n")
+	gittest.Write(t, filepath.Join(f.pane, "ignored.o"), "x")
 	require.NoError(t, os.RemoveAll(filepath.Join(f.pane, "dir")))
-	write(t, filepath.Join(f.pane, "dir"), "a file now\n")
-	write(t, filepath.Join(f.pane, "bin"), "\x00\x01")
+	gittest.Write(t, filepath.Join(f.pane, "dir"), "a file now\n")
+	gittest.Write(t, filepath.Join(f.pane, "bin"), "\x00\x01")
 	run(t, f.pane, "init", "-q", "nested")
 }
 
@@ -42,7 +44,7 @@ func TestDiffApplies(t *testing.T) {
 	f := newFixture(t)
 	f.work(t)
 	patch := filepath.Join(t.TempDir(), "patch")
-	write(t, patch, f.diff(t, foreign.Diff{}))
+	gittest.Write(t, patch, f.diff(t, foreign.Diff{}))
 	run(t, f.root, "apply", "--index", patch)
 	run(t, f.pane, "add", "--", "committed", mainFile, "new\x1b]0;x\x07", "dir", "bin")
 	require.Equal(t, run(t, f.pane, "write-tree"), run(t, f.root, "write-tree"))
@@ -75,6 +77,6 @@ func TestDiffNamesAndStat(t *testing.T) {
 func TestDiffLFS(t *testing.T) {
 	f := newLFSFixture(t)
 	require.Empty(t, f.diff(t, foreign.Diff{}))
-	write(t, filepath.Join(f.pane, "big.bin"), "changed")
+	gittest.Write(t, filepath.Join(f.pane, "big.bin"), "changed")
 	require.Contains(t, f.diff(t, foreign.Diff{Terminal: true}), "+oid sha256:"+oidOf("changed")+"\n")
 }

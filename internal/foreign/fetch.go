@@ -180,7 +180,7 @@ func (v *View) moveRefs(ctx context.Context, u *unit, tips []tip, done *Fetched)
 	if err != nil {
 		return err
 	}
-	busy, err := checkedOut(ctx, *u.into)
+	busy, err := u.into.CheckedOut(ctx)
 	if err != nil {
 		return err
 	}
@@ -211,15 +211,6 @@ func (v *View) moveRefs(ctx context.Context, u *unit, tips []tip, done *Fetched)
 		done.Refs = append(done.Refs, f)
 	}
 	return nil
-}
-
-func checkedOut(ctx context.Context, r git.Repo) (map[string]bool, error) {
-	trees, err := r.Worktrees(ctx)
-	busy := map[string]bool{}
-	for _, t := range trees {
-		busy[t.Branch] = true
-	}
-	return busy, err
 }
 
 // relation is how what a ref has and what it shall have are related.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
+
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/merge"
 )
@@ -59,7 +61,7 @@ func TestFetch(t *testing.T) {
 	run(t, f.pane, "checkout", "-q", "fork/main/ab12-1")
 	head := f.commit(t, "new", "x")
 	run(t, f.pane, "branch", "contained")
-	write(t, filepath.Join(f.pane, "dirty"), "x")
+	gittest.Write(t, filepath.Join(f.pane, "dirty"), "x")
 	got := f.fetch(t)
 	further := branch + "--feature-x-"
 	refs := f.refs(t)
@@ -139,16 +141,16 @@ func TestFetchFromAnother(t *testing.T) {
 	f := newFixture(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	run(t, f.root, "init", "-q", secret)
-	write(t, filepath.Join(secret, "s"), "secret")
+	gittest.Write(t, filepath.Join(secret, "s"), "secret")
 	run(t, secret, "add", ".")
 	run(t, secret, "commit", "-q", "-m", "secret")
 	commit := run(t, secret, "rev-parse", "HEAD")
-	write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), f.clone.Repo.Objects()+"\n"+secret+"/.git/objects\n")
+	gittest.Write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), f.clone.Repo.Objects()+"\n"+secret+"/.git/objects\n")
 	run(t, f.pane, "update-ref", "refs/heads/secret", commit)
 	_, err := f.tryFetch(t.Context())
 	var refused *foreign.RefusedError
 	require.ErrorAs(t, err, &refused)
-	write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), f.clone.Repo.Objects()+"\n")
+	gittest.Write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), f.clone.Repo.Objects()+"\n")
 	require.NotEmpty(t, f.fetch(t).Left)
 	require.Empty(t, f.refs(t))
 	require.False(t, has(f, commit))
@@ -255,7 +257,7 @@ func TestCancel(t *testing.T) {
 // TestShallow: the user's repository lacks the history before the base.
 func TestShallow(t *testing.T) {
 	f := newFixture(t)
-	write(t, filepath.Join(f.root, mainFile), "later\n")
+	gittest.Write(t, filepath.Join(f.root, mainFile), "later\n")
 	run(t, f.root, "commit", "-q", "-a", "-m", "later")
 	deep := f.root
 	f.root = filepath.Join(filepath.Dir(deep), "shallow")
@@ -264,7 +266,7 @@ func TestShallow(t *testing.T) {
 	f.makePane(t)
 	shallow, err := os.ReadFile(filepath.Join(f.root, ".git/shallow"))
 	require.NoError(t, err)
-	write(t, filepath.Join(f.pane, ".git/shallow"), string(shallow))
+	gittest.Write(t, filepath.Join(f.pane, ".git/shallow"), string(shallow))
 	require.Equal(t, foreign.Empty, f.look(t).Kind)
 	head := f.commit(t, "x", "x")
 	f.fetch(t)

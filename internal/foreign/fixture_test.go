@@ -12,21 +12,8 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/git"
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
 )
-
-// isolate keeps the configuration of whoever runs the tests out of them.
-func isolate(t *testing.T) {
-	t.Helper()
-	home := t.TempDir()
-	for name, value := range map[string]string{
-		"HOME": home, "XDG_CONFIG_HOME": filepath.Join(home, ".config"),
-		"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": filepath.Join(home, "gitconfig"),
-		"GIT_AUTHOR_NAME": "A U Thor", "GIT_AUTHOR_EMAIL": "author@example.com",
-		"GIT_COMMITTER_NAME": "A U Thor", "GIT_COMMITTER_EMAIL": "author@example.com",
-	} {
-		t.Setenv(name, value)
-	}
-}
 
 // run runs plain git, as a user or an agent does, and returns what it wrote.
 func run(t *testing.T, dir string, args ...string) string {
@@ -36,12 +23,6 @@ func run(t *testing.T, dir string, args ...string) string {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "git %s: %s", strings.Join(args, " "), out)
 	return strings.TrimSuffix(string(out), "\n")
-}
-
-func write(t *testing.T, path, content string) {
-	t.Helper()
-	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 }
 
 // fixture is a repository with one clone in it.
@@ -61,16 +42,16 @@ const (
 // newFixture makes a repository with a branch beside main, and a clone of it as package clone does.
 func newFixture(t *testing.T, initArgs ...string) *fixture {
 	t.Helper()
-	isolate(t)
+	gittest.Author(t)
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
 	f := &fixture{root: filepath.Join(root, "repo"), pane: filepath.Join(root, "repo", ".aifo-coder/forks/ab12/pane-1")}
 	require.NoError(t, os.Mkdir(f.root, 0o755))
 	run(t, f.root, append([]string{"init", "-q", "-b", "main"}, initArgs...)...)
-	write(t, filepath.Join(f.root, ".git/info/exclude"), "/.aifo-coder/\n")
-	write(t, filepath.Join(f.root, mainFile), "one\n")
-	write(t, filepath.Join(f.root, "dir/other.txt"), "two\n")
-	write(t, filepath.Join(f.root, ".gitignore"), "*.o\n")
+	gittest.Write(t, filepath.Join(f.root, ".git/info/exclude"), "/.aifo-coder/\n")
+	gittest.Write(t, filepath.Join(f.root, mainFile), "one\n")
+	gittest.Write(t, filepath.Join(f.root, "dir/other.txt"), "two\n")
+	gittest.Write(t, filepath.Join(f.root, ".gitignore"), "*.o\n")
 	run(t, f.root, "add", ".")
 	run(t, f.root, "commit", "-q", "-m", baseSubject)
 	run(t, f.root, "tag", "v1")
@@ -87,14 +68,14 @@ func (f *fixture) makePane(t *testing.T) {
 	f.base = repo.HeadCommit
 	require.NoError(t, os.MkdirAll(f.pane, 0o755))
 	run(t, f.pane, "init", "-q", "-b", "x", "--template=", "--object-format="+repo.Format)
-	write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), repo.Objects()+"\n")
+	gittest.Write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), repo.Objects()+"\n")
 	created := []git.Ref{{Name: branch, Object: f.base}, {Name: "refs/remotes/origin/main", Object: f.base}, {Name: "refs/tags/v1", Object: f.base}}
 	var packed strings.Builder
 	for _, r := range created {
 		packed.WriteString(r.Object + " " + r.Name + "\n")
 	}
-	write(t, filepath.Join(f.pane, ".git/packed-refs"), packed.String())
-	write(t, filepath.Join(f.pane, ".git/HEAD"), "ref: "+branch+"\n")
+	gittest.Write(t, filepath.Join(f.pane, ".git/packed-refs"), packed.String())
+	gittest.Write(t, filepath.Join(f.pane, ".git/HEAD"), "ref: "+branch+"\n")
 	run(t, f.pane, "reset", "-q", "--hard")
 	f.clone = foreign.Clone{
 		Repo: repo, Dir: f.pane, Branch: branch, Base: f.base, Created: created,
@@ -105,7 +86,7 @@ func (f *fixture) makePane(t *testing.T) {
 // commit has the agent commit a file.
 func (f *fixture) commit(t *testing.T, name, content string) string {
 	t.Helper()
-	write(t, filepath.Join(f.pane, name), content)
+	gittest.Write(t, filepath.Join(f.pane, name), content)
 	run(t, f.pane, "add", "-A")
 	run(t, f.pane, "commit", "-q", "-m", "agent: "+name)
 	return run(t, f.pane, "rev-parse", "HEAD")

@@ -20,6 +20,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/git"
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
 )
 
 // trap is a command that leaves a mark when anything runs it.
@@ -29,7 +30,7 @@ func newTrap(t *testing.T) trap {
 	t.Helper()
 	dir := t.TempDir()
 	tr := trap{script: filepath.Join(dir, "trap"), mark: filepath.Join(dir, "mark")}
-	write(t, tr.script, "#!/bin/sh\necho \"$0 $*\" >> "+tr.mark+"\n[ -t 0 ] || cat\n")
+	gittest.Write(t, tr.script, "#!/bin/sh\necho \"$0 $*\" >> "+tr.mark+"\n[ -t 0 ] || cat\n")
 	require.NoError(t, os.Chmod(tr.script, 0o755))
 	return tr
 }
@@ -71,11 +72,11 @@ func TestHostileConfig(t *testing.T) {
 	f.commit(t, "new.txt", "new\n")
 	tr := newTrap(t)
 	cmd := tr.script
-	write(t, filepath.Join(f.pane, ".gitattributes"), "* filter=evil diff=evil merge=evil\n")
+	gittest.Write(t, filepath.Join(f.pane, ".gitattributes"), "* filter=evil diff=evil merge=evil\n")
 	f.commit(t, "attributes.txt", "x\n")
 	included := filepath.Join(f.pane, "included")
-	write(t, included, "[core]\n\tfsmonitor = "+cmd+"\n[diff]\n\texternal = "+cmd+"\n")
-	write(t, filepath.Join(f.pane, ".git/config"), `[core]
+	gittest.Write(t, included, "[core]\n\tfsmonitor = "+cmd+"\n[diff]\n\texternal = "+cmd+"\n")
+	gittest.Write(t, filepath.Join(f.pane, ".git/config"), `[core]
 	repositoryformatversion = 0
 	fsmonitor = `+cmd+`
 	hooksPath = `+filepath.Join(f.pane, "hooks")+`
@@ -118,7 +119,7 @@ func TestHostileConfig(t *testing.T) {
 			require.NoError(t, os.Symlink(tr.script, filepath.Join(f.pane, dir, hook)))
 		}
 	}
-	write(t, filepath.Join(f.pane, mainFile), "changed\n")
+	gittest.Write(t, filepath.Join(f.pane, mainFile), "changed\n")
 	require.Equal(t, foreign.HasWork, f.everything(t).Kind)
 	tr.unsprung(t)
 	require.Len(t, f.refs(t), 1)
@@ -137,10 +138,10 @@ func TestTrap(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for name, do := range map[string]func(t *testing.T, f *fixture){
 		"commondir": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, ".git/commondir"), filepath.Join(f.root, ".git")+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/commondir"), filepath.Join(f.root, ".git")+"\n")
 		},
 		"alternates": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), f.clone.Repo.Objects()+"\n"+t.TempDir()+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/objects/info/alternates"), f.clone.Repo.Objects()+"\n"+t.TempDir()+"\n")
 		},
 		"alternates, link": func(t *testing.T, f *fixture) {
 			file := filepath.Join(f.pane, ".git/objects/info/alternates")
@@ -149,7 +150,7 @@ func TestRefused(t *testing.T) {
 		},
 		".git a file": func(t *testing.T, f *fixture) {
 			require.NoError(t, os.Rename(filepath.Join(f.pane, ".git"), filepath.Join(f.pane, "elsewhere")))
-			write(t, filepath.Join(f.pane, ".git"), "gitdir: elsewhere\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git"), "gitdir: elsewhere\n")
 		},
 		".git a link": func(t *testing.T, f *fixture) {
 			require.NoError(t, os.Rename(filepath.Join(f.pane, ".git"), filepath.Join(f.pane, "elsewhere")))
@@ -180,9 +181,11 @@ func TestRefused(t *testing.T) {
 			require.NoError(t, os.RemoveAll(filepath.Join(f.pane, ".git/refs")))
 			require.NoError(t, os.Symlink(filepath.Join(f.root, ".git/refs"), filepath.Join(f.pane, ".git/refs")))
 		},
-		"reftable":          func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, ".git/reftable/tables.list"), "") },
-		"HEAD to elsewhere": func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, ".git/HEAD"), "ref: ../../x\n") },
-		"HEAD is nothing":   func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, ".git/HEAD"), "x\n") },
+		"reftable": func(t *testing.T, f *fixture) {
+			gittest.Write(t, filepath.Join(f.pane, ".git/reftable/tables.list"), "")
+		},
+		"HEAD to elsewhere": func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.pane, ".git/HEAD"), "ref: ../../x\n") },
+		"HEAD is nothing":   func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.pane, ".git/HEAD"), "x\n") },
 		"HEAD a pipe": func(t *testing.T, f *fixture) {
 			require.NoError(t, os.Remove(filepath.Join(f.pane, ".git/HEAD")))
 			require.NoError(t, syscall.Mkfifo(filepath.Join(f.pane, ".git/HEAD"), 0o600))
@@ -227,7 +230,7 @@ func TestRefused(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	for name, do := range map[string]func(t *testing.T, f *fixture){
 		"index is nothing": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, ".git/index"), strings.Repeat("DIRC", 1000))
+			gittest.Write(t, filepath.Join(f.pane, ".git/index"), strings.Repeat("DIRC", 1000))
 		},
 		"index, truncated": func(t *testing.T, f *fixture) {
 			require.NoError(t, os.Truncate(filepath.Join(f.pane, ".git/index"), 100))
@@ -240,18 +243,18 @@ func TestUnknown(t *testing.T) {
 			require.NoError(t, os.Rename(filepath.Join(f.pane, ".git/index"), filepath.Join(f.pane, ".git/x")))
 			require.NoError(t, os.Symlink("x", filepath.Join(f.pane, ".git/index")))
 		},
-		"ref is nothing": func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, ".git/refs/heads/x"), "") },
+		"ref is nothing": func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.pane, ".git/refs/heads/x"), "") },
 		"ref a link": func(t *testing.T, f *fixture) {
 			require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(f.pane, ".git/refs/heads/x")))
 		},
 		"ref to a missing object": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, ".git/refs/heads/x"), strings.Repeat("1", 40)+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/refs/heads/x"), strings.Repeat("1", 40)+"\n")
 		},
 		"packed ref is nothing": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, ".git/packed-refs"), "x\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/packed-refs"), "x\n")
 		},
 		"HEAD to a missing object": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, ".git/HEAD"), strings.Repeat("1", 40)+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/HEAD"), strings.Repeat("1", 40)+"\n")
 		},
 		"blob missing": func(t *testing.T, f *fixture) {
 			f.commit(t, "x", "x")
@@ -261,14 +264,14 @@ func TestUnknown(t *testing.T) {
 			f.commit(t, "x", "x")
 			removeObject(t, f, "HEAD")
 			head := strings.Repeat("2", 40)
-			write(t, filepath.Join(f.pane, ".git/shallow"), head+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/shallow"), head+"\n")
 		},
 		"grafts lie": func(t *testing.T, f *fixture) {
 			f.commit(t, "x", "x")
 			f.commit(t, "y", "y")
 			head := run(t, f.pane, "rev-parse", "HEAD")
 			removeObject(t, f, "HEAD~1")
-			write(t, filepath.Join(f.pane, ".git/info/grafts"), head+" "+f.base+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/info/grafts"), head+" "+f.base+"\n")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -298,8 +301,8 @@ func TestDamageElsewhere(t *testing.T) {
 	f := newFixture(t)
 	head := f.commit(t, "x", "x")
 	id := strings.Repeat("ab", 20)
-	write(t, filepath.Join(f.pane, ".git/objects", id[:2], id[2:]), "nothing")
-	write(t, filepath.Join(f.pane, ".git/objects/pack/pack-"+id+".pack"), "PACK nothing")
+	gittest.Write(t, filepath.Join(f.pane, ".git/objects", id[:2], id[2:]), "nothing")
+	gittest.Write(t, filepath.Join(f.pane, ".git/objects/pack/pack-"+id+".pack"), "PACK nothing")
 	require.NoError(t, syscall.Mkfifo(filepath.Join(f.pane, ".git/objects/12"), 0o600))
 	r := f.look(t)
 	require.Equal(t, foreign.Unknown, r.Kind, "a pipe in place of a directory is more than damage")
@@ -315,13 +318,13 @@ func TestDamageElsewhere(t *testing.T) {
 // changed files look as if they were committed, or let the user's repository have it.
 func TestForgedObject(t *testing.T) {
 	f := newFixture(t)
-	write(t, filepath.Join(f.pane, mainFile), "evil\n")
+	gittest.Write(t, filepath.Join(f.pane, mainFile), "evil\n")
 	forge := func(id, kind string, content []byte) {
 		var b bytes.Buffer
 		w := zlib.NewWriter(&b)
 		fmt.Fprintf(w, "%s %d\x00%s", kind, len(content), content)
 		require.NoError(t, w.Close())
-		write(t, filepath.Join(f.pane, ".git/objects", id[:2], id[2:]), b.String())
+		gittest.Write(t, filepath.Join(f.pane, ".git/objects", id[:2], id[2:]), b.String())
 	}
 	forge(run(t, f.pane, "rev-parse", "HEAD:"+mainFile), "blob", []byte("evil\n"))
 	r := f.look(t)
@@ -339,7 +342,7 @@ func TestForgedPackIndex(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, packs, 1)
 	require.NoError(t, os.Chmod(packs[0], 0o644))
-	write(t, packs[0], "nothing")
+	gittest.Write(t, packs[0], "nothing")
 	f.fetch(t)
 	require.Equal(t, map[string]string{branch: head}, f.refs(t))
 }
@@ -352,7 +355,7 @@ func TestLinkedObjects(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "object")
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
-	write(t, outside, string(content))
+	gittest.Write(t, outside, string(content))
 	require.NoError(t, os.Remove(file))
 	require.NoError(t, os.Symlink(outside, file))
 	require.Equal(t, foreign.Unknown, f.look(t).Kind)
@@ -408,7 +411,7 @@ func TestUnsafeTrees(t *testing.T) {
 			}
 			tree := putObject(t, f, "tree", raw)
 			commit := run(t, f.pane, "commit-tree", "-p", f.base, "-m", "evil", tree)
-			write(t, filepath.Join(f.pane, ".git/refs/heads/evil"), commit+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/refs/heads/evil"), commit+"\n")
 			_, err := f.tryFetch(t.Context())
 			var unsafe *git.UnsafeError
 			require.ErrorAs(t, err, &unsafe)
@@ -423,7 +426,7 @@ func TestUnsafeTrees(t *testing.T) {
 			require.Equal(t, map[string]string{branch: good}, f.refs(t), "it keeps nothing else back")
 			require.Len(t, got.Refs, 1)
 
-			write(t, filepath.Join(f.pane, ".git/HEAD"), commit+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/HEAD"), commit+"\n")
 			r := f.look(t)
 			require.False(t, r.Kind.Safe())
 			f.leavesNothing(t)
@@ -440,7 +443,7 @@ func putObject(t *testing.T, f *fixture, kind string, content []byte) string {
 	w := zlib.NewWriter(&b)
 	w.Write(plain)
 	require.NoError(t, w.Close())
-	write(t, filepath.Join(f.pane, ".git/objects", id[:2], id[2:]), b.String())
+	gittest.Write(t, filepath.Join(f.pane, ".git/objects", id[:2], id[2:]), b.String())
 	return id
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
+
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 )
 
@@ -31,26 +33,26 @@ func newLFSFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t)
 	require.NoError(t, os.RemoveAll(f.pane))
-	write(t, filepath.Join(f.root, "big.bin"), pointerTo("content"))
+	gittest.Write(t, filepath.Join(f.root, "big.bin"), pointerTo("content"))
 	run(t, f.root, "add", ".")
-	write(t, filepath.Join(f.root, ".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+	gittest.Write(t, filepath.Join(f.root, ".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n")
 	run(t, f.root, "add", ".")
 	run(t, f.root, "commit", "-q", "-m", "lfs")
-	write(t, lfsFile(f.root, "content"), "content")
+	gittest.Write(t, lfsFile(f.root, "content"), "content")
 	f.makePane(t)
-	write(t, filepath.Join(f.pane, "big.bin"), "content")
+	gittest.Write(t, filepath.Join(f.pane, "big.bin"), "content")
 	return f
 }
 
 // commitPointer has the agent commit a pointer, with its content in the clone.
 func (f *fixture) commitPointer(t *testing.T, name, content string) string {
 	t.Helper()
-	write(t, filepath.Join(f.pane, ".git/x"), pointerTo(content))
+	gittest.Write(t, filepath.Join(f.pane, ".git/x"), pointerTo(content))
 	blob := run(t, f.pane, "hash-object", "-w", "--no-filters", ".git/x")
 	run(t, f.pane, "update-index", "--add", "--cacheinfo", "100644,"+blob+","+name)
 	run(t, f.pane, "commit", "-q", "-m", name)
-	write(t, lfsFile(f.pane, content), content)
-	write(t, filepath.Join(f.pane, name), content)
+	gittest.Write(t, lfsFile(f.pane, content), content)
+	gittest.Write(t, filepath.Join(f.pane, name), content)
 	return run(t, f.pane, "rev-parse", "HEAD")
 }
 
@@ -61,9 +63,9 @@ func TestLFSFiles(t *testing.T) {
 		run(t, f.pane, "config", key, tr.script)
 	}
 	require.Equal(t, foreign.Empty, f.look(t).Kind)
-	write(t, filepath.Join(f.pane, "big.bin"), pointerTo("content"))
+	gittest.Write(t, filepath.Join(f.pane, "big.bin"), pointerTo("content"))
 	require.Equal(t, foreign.Empty, f.look(t).Kind, "a pointer without its content")
-	write(t, filepath.Join(f.pane, "big.bin"), "contend")
+	gittest.Write(t, filepath.Join(f.pane, "big.bin"), "contend")
 	require.Equal(t, []foreign.Change{{Path: "big.bin", What: "changed"}}, f.look(t).Changes)
 	tr.unsprung(t)
 }
@@ -90,7 +92,7 @@ func TestLFSContents(t *testing.T) {
 func TestLFSForged(t *testing.T) {
 	f := newLFSFixture(t)
 	head := f.commitPointer(t, "new.bin", "new content")
-	write(t, lfsFile(f.pane, "new content"), "EVIL content"[:11])
+	gittest.Write(t, lfsFile(f.pane, "new content"), "EVIL content"[:11])
 	got := f.fetch(t)
 	require.Len(t, got.Left, 1)
 	require.Equal(t, head, f.refs(t)[branch])

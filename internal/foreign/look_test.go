@@ -7,12 +7,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
+
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 )
 
 func TestLookEmpty(t *testing.T) {
 	f := newFixture(t)
-	write(t, filepath.Join(f.pane, "a.o"), "ignored")
+	gittest.Write(t, filepath.Join(f.pane, "a.o"), "ignored")
 	require.Equal(t, foreign.Report{Kind: foreign.Empty, Branch: branch, Head: f.base}, f.look(t))
 }
 
@@ -50,34 +52,34 @@ func TestLookFiles(t *testing.T) {
 		do   func(t *testing.T, f *fixture)
 		want foreign.Change
 	}{
-		"changed": {func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, mainFile), "ONE\n") },
+		"changed": {func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.pane, mainFile), "ONE\n") },
 			foreign.Change{Path: mainFile, What: "changed"}},
 		"mode": {func(t *testing.T, f *fixture) { require.NoError(t, os.Chmod(filepath.Join(f.pane, mainFile), 0o755)) },
 			foreign.Change{Path: mainFile, What: "changed"}},
 		"deleted": {func(t *testing.T, f *fixture) { require.NoError(t, os.Remove(filepath.Join(f.pane, mainFile))) },
 			foreign.Change{Path: mainFile, What: "deleted"}},
-		"untracked": {func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, "deep/er/n"), "") },
+		"untracked": {func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.pane, "deep/er/n"), "") },
 			foreign.Change{Path: "deep/er/n", What: "untracked"}},
 		"excluded by the clone only": {func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, ".git/info/exclude"), "*\n")
-			write(t, filepath.Join(f.pane, "new"), "")
+			gittest.Write(t, filepath.Join(f.pane, ".git/info/exclude"), "*\n")
+			gittest.Write(t, filepath.Join(f.pane, "new"), "")
 		}, foreign.Change{Path: "new", What: "untracked"}},
 		"hidden by its index": {func(t *testing.T, f *fixture) {
 			run(t, f.pane, "update-index", "--assume-unchanged", mainFile)
-			write(t, filepath.Join(f.pane, mainFile), "ONE\n")
+			gittest.Write(t, filepath.Join(f.pane, mainFile), "ONE\n")
 		}, foreign.Change{Path: mainFile, What: "changed"}},
 		"staged only": {func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, mainFile), "ONE\n")
+			gittest.Write(t, filepath.Join(f.pane, mainFile), "ONE\n")
 			run(t, f.pane, "add", ".")
-			write(t, filepath.Join(f.pane, mainFile), "one\n")
+			gittest.Write(t, filepath.Join(f.pane, mainFile), "one\n")
 		}, foreign.Change{Path: mainFile, What: "staged"}},
 		"nested repository": {func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, "nested/x"), "")
+			gittest.Write(t, filepath.Join(f.pane, "nested/x"), "")
 			run(t, filepath.Join(f.pane, "nested"), "init", "-q")
 		}, foreign.Change{Path: "nested/", What: "untracked"}},
-		"not UTF-8": {func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, "d\xff/\xfe"), "") },
+		"not UTF-8": {func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.pane, "d\xff/\xfe"), "") },
 			foreign.Change{Path: `d\xff/\xfe`, What: "untracked"}},
-		"control characters": {func(t *testing.T, f *fixture) { write(t, filepath.Join(f.pane, "a\x1b[2J\n"), "") },
+		"control characters": {func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.pane, "a\x1b[2J\n"), "") },
 			foreign.Change{Path: `a\x1b[2J\n`, What: "untracked"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +96,7 @@ func TestLookFiles(t *testing.T) {
 func TestLookManyFiles(t *testing.T) {
 	f := newFixture(t)
 	for i := range 150 {
-		write(t, filepath.Join(f.pane, "many", string(rune('a'+i%26))+string(rune('a'+i/26))), "")
+		gittest.Write(t, filepath.Join(f.pane, "many", string(rune('a'+i%26))+string(rune('a'+i/26))), "")
 	}
 	r := f.look(t)
 	require.Equal(t, 150, r.Changed)
@@ -121,7 +123,7 @@ func TestLookRefs(t *testing.T) {
 		"annotated tag": {func(t *testing.T, f *fixture) { run(t, f.pane, "tag", "-a", "-m", "words", "v2") },
 			[]string{"refs/tags/v2"}},
 		"tag of a blob": {func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.pane, "a.o"), "blob")
+			gittest.Write(t, filepath.Join(f.pane, "a.o"), "blob")
 			run(t, f.pane, "tag", "b", run(t, f.pane, "hash-object", "-w", "a.o"))
 		}, []string{"refs/tags/b"}},
 		"notes": {func(t *testing.T, f *fixture) { run(t, f.pane, "notes", "add", "-m", "note") },
@@ -136,7 +138,7 @@ func TestLookRefs(t *testing.T) {
 			wt := filepath.Join(f.pane, ".git/worktrees/linked")
 			head := f.commit(t, "x", "x")
 			run(t, f.pane, "reset", "-q", "--hard", f.base)
-			write(t, filepath.Join(wt, "HEAD"), head+"\n")
+			gittest.Write(t, filepath.Join(wt, "HEAD"), head+"\n")
 		}, []string{"worktrees/linked"}},
 		"symbolic": {func(t *testing.T, f *fixture) {
 			head := f.commit(t, "x", "x")
@@ -146,12 +148,12 @@ func TestLookRefs(t *testing.T) {
 		}, []string{"refs/heads/far", "refs/heads/near"}},
 		"-x": {func(t *testing.T, f *fixture) {
 			head := f.commit(t, "x", "x")
-			write(t, filepath.Join(f.pane, ".git/refs/heads/-x"), head+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/refs/heads/-x"), head+"\n")
 			run(t, f.pane, "reset", "-q", "--hard", f.base)
 		}, []string{"refs/heads/-x"}},
 		"odd names": {func(t *testing.T, f *fixture) {
 			head := f.commit(t, "x", "x")
-			write(t, filepath.Join(f.pane, ".git/refs/heads/a..b\n\x1b"), head+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/refs/heads/a..b\n\x1b"), head+"\n")
 			run(t, f.pane, "reset", "-q", "--hard", f.base)
 		}, []string{`refs/heads/a..b\n\x1b`}},
 		"not UTF-8": {func(t *testing.T, f *fixture) {
@@ -185,7 +187,7 @@ func TestLookRefs(t *testing.T) {
 func TestLookStash(t *testing.T) {
 	f := newFixture(t)
 	for _, content := range []string{"first\n", "second\n"} {
-		write(t, filepath.Join(f.pane, mainFile), content)
+		gittest.Write(t, filepath.Join(f.pane, mainFile), content)
 		run(t, f.pane, "stash", "-q")
 	}
 	older := run(t, f.pane, "rev-parse", "stash@{1}")
@@ -203,7 +205,7 @@ func TestLookOperation(t *testing.T) {
 	for _, file := range []string{"MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG", "rebase-merge/onto", "rebase-apply/onto", "sequencer/todo"} {
 		t.Run(file, func(t *testing.T) {
 			f := newFixture(t)
-			write(t, filepath.Join(f.pane, ".git", file), f.base+"\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git", file), f.base+"\n")
 			r := f.look(t)
 			require.Equal(t, foreign.HasWork, r.Kind)
 			require.Len(t, r.Operation, 1)
@@ -231,7 +233,7 @@ func TestLookDetachedAndUnborn(t *testing.T) {
 // TestLookLineEnds: settings of the user by which files were written do not make them changed.
 func TestLookLineEnds(t *testing.T) {
 	f := newFixture(t)
-	write(t, os.Getenv("GIT_CONFIG_GLOBAL"), "[core]\n\tautocrlf = true\n")
+	gittest.Write(t, os.Getenv("GIT_CONFIG_GLOBAL"), "[core]\n\tautocrlf = true\n")
 	require.NoError(t, os.RemoveAll(f.pane))
 	f.makePane(t)
 	content, err := os.ReadFile(filepath.Join(f.pane, mainFile))
@@ -243,9 +245,9 @@ func TestLookLineEnds(t *testing.T) {
 // TestLookIgnoredByUser: what the user has git ignore everywhere is no work.
 func TestLookIgnoredByUser(t *testing.T) {
 	f := newFixture(t)
-	write(t, filepath.Join(f.pane, ".DS_Store"), "x")
+	gittest.Write(t, filepath.Join(f.pane, ".DS_Store"), "x")
 	require.Equal(t, 1, f.look(t).Changed)
-	write(t, filepath.Join(os.Getenv("HOME"), "ignored"), ".DS_Store\n")
-	write(t, os.Getenv("GIT_CONFIG_GLOBAL"), "[core]\n\texcludesFile = ~/ignored\n")
+	gittest.Write(t, filepath.Join(os.Getenv("HOME"), "ignored"), ".DS_Store\n")
+	gittest.Write(t, os.Getenv("GIT_CONFIG_GLOBAL"), "[core]\n\texcludesFile = ~/ignored\n")
 	require.Equal(t, foreign.Empty, f.look(t).Kind)
 }

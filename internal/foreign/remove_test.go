@@ -10,21 +10,23 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
+
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 )
 
 func TestRemove(t *testing.T) {
 	f := newFixture(t)
 	outside := filepath.Join(t.TempDir(), "outside")
-	write(t, filepath.Join(outside, "file"), "x")
+	gittest.Write(t, filepath.Join(outside, "file"), "x")
 	require.NoError(t, os.Symlink(outside, filepath.Join(f.pane, "link")))
-	write(t, filepath.Join(f.pane, "d/e/f"), "x")
+	gittest.Write(t, filepath.Join(f.pane, "d/e/f"), "x")
 	require.NoError(t, os.Chmod(filepath.Join(f.pane, "d/e"), 0))
 	require.NoError(t, os.Chmod(filepath.Join(f.pane, "d"), 0o500))
 	session := filepath.Dir(f.pane)
-	write(t, filepath.Join(session, ".removing-1-old/x"), "half of it")
-	write(t, filepath.Join(session, ".removing-10-old/x"), "another's")
-	write(t, filepath.Join(session, "pane-10/x"), "another")
+	gittest.Write(t, filepath.Join(session, ".removing-1-old/x"), "half of it")
+	gittest.Write(t, filepath.Join(session, ".removing-10-old/x"), "another's")
+	gittest.Write(t, filepath.Join(session, "pane-10/x"), "another")
 	require.NoError(t, foreign.Remove(f.root, f.pane, nil))
 	entries, err := os.ReadDir(session)
 	require.NoError(t, err)

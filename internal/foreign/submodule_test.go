@@ -11,6 +11,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/git"
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
 )
 
 // newSubmoduleFixture adds a submodule lib, with the name libs/lib, to repository and clone.
@@ -20,7 +21,7 @@ func newSubmoduleFixture(t *testing.T) (f *fixture, sub string) {
 	require.NoError(t, os.RemoveAll(f.pane))
 	upstream := filepath.Join(t.TempDir(), "lib")
 	run(t, f.root, "init", "-q", "-b", "main", upstream)
-	write(t, filepath.Join(upstream, "lib.txt"), "lib\n")
+	gittest.Write(t, filepath.Join(upstream, "lib.txt"), "lib\n")
 	run(t, upstream, "add", ".")
 	run(t, upstream, "commit", "-q", "-m", "lib")
 	run(t, f.root, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "--name", "libs/lib", upstream, "lib")
@@ -29,12 +30,12 @@ func newSubmoduleFixture(t *testing.T) (f *fixture, sub string) {
 	module := filepath.Join(f.pane, ".git/modules/libs/lib")
 	commit := run(t, filepath.Join(f.root, "lib"), "rev-parse", "HEAD")
 	run(t, f.pane, "init", "-q", "--template=", "--bare", module)
-	write(t, filepath.Join(module, "objects/info/alternates"), filepath.Join(f.root, ".git/modules/libs/lib/objects")+"\n")
-	write(t, filepath.Join(module, "HEAD"), commit+"\n")
+	gittest.Write(t, filepath.Join(module, "objects/info/alternates"), filepath.Join(f.root, ".git/modules/libs/lib/objects")+"\n")
+	gittest.Write(t, filepath.Join(module, "HEAD"), commit+"\n")
 	run(t, module, "config", "core.bare", "false")
 	run(t, module, "config", "core.worktree", "../../../../lib")
 	sub = filepath.Join(f.pane, "lib")
-	write(t, filepath.Join(sub, ".git"), "gitdir: ../.git/modules/libs/lib\n")
+	gittest.Write(t, filepath.Join(sub, ".git"), "gitdir: ../.git/modules/libs/lib\n")
 	run(t, sub, "reset", "-q", "--hard")
 	require.Empty(t, run(t, f.pane, "status", "--porcelain"))
 	return f, sub
@@ -53,7 +54,7 @@ func TestSubmoduleClean(t *testing.T) {
 
 func TestSubmoduleFiles(t *testing.T) {
 	f, sub := newSubmoduleFixture(t)
-	write(t, filepath.Join(sub, "lib.txt"), "changed\n")
+	gittest.Write(t, filepath.Join(sub, "lib.txt"), "changed\n")
 	r := f.look(t)
 	require.Equal(t, []foreign.Change{{Path: "lib/lib.txt", What: "changed"}}, r.Changes)
 	require.Equal(t, []string{"submodule lib: 1 file not committed"}, r.Reasons)
@@ -61,7 +62,7 @@ func TestSubmoduleFiles(t *testing.T) {
 
 func TestSubmoduleCommits(t *testing.T) {
 	f, sub := newSubmoduleFixture(t)
-	write(t, filepath.Join(sub, "lib.txt"), "changed\n")
+	gittest.Write(t, filepath.Join(sub, "lib.txt"), "changed\n")
 	run(t, sub, "commit", "-q", "-a", "-m", "work")
 	inner := run(t, sub, "rev-parse", "HEAD")
 	r := f.look(t)
@@ -113,7 +114,7 @@ func TestSubmoduleUnpopulated(t *testing.T) {
 	require.NoError(t, os.RemoveAll(filepath.Join(f.pane, ".git/modules")))
 	require.NoError(t, os.Mkdir(sub, 0o755))
 	require.Equal(t, foreign.Empty, f.look(t).Kind)
-	write(t, filepath.Join(sub, "work"), "x")
+	gittest.Write(t, filepath.Join(sub, "work"), "x")
 	require.Equal(t, []foreign.Change{{Path: "lib", What: "submodule"}}, f.look(t).Changes)
 }
 
@@ -123,18 +124,18 @@ func TestSubmoduleHostile(t *testing.T) {
 		want foreign.Kind
 	}{
 		"config": {func(t *testing.T, f *fixture, sub string, tr trap) {
-			write(t, filepath.Join(sub, "lib.txt"), "changed\n")
+			gittest.Write(t, filepath.Join(sub, "lib.txt"), "changed\n")
 			for _, key := range []string{"core.fsmonitor", "core.sshCommand", "diff.external", "filter.evil.clean", "submodule.x.update"} {
 				run(t, sub, "config", key, tr.script)
 			}
-			write(t, filepath.Join(sub, ".gitattributes"), "* filter=evil\n")
-			write(t, filepath.Join(f.pane, ".gitmodules"), "[submodule \"libs/lib\"]\n\tpath = lib\n\turl = ext::"+tr.script+"\n\tupdate = !"+tr.script+"\n")
+			gittest.Write(t, filepath.Join(sub, ".gitattributes"), "* filter=evil\n")
+			gittest.Write(t, filepath.Join(f.pane, ".gitmodules"), "[submodule \"libs/lib\"]\n\tpath = lib\n\turl = ext::"+tr.script+"\n\tupdate = !"+tr.script+"\n")
 		}, foreign.HasWork},
 		".git elsewhere": {func(t *testing.T, f *fixture, sub string, _ trap) {
-			write(t, filepath.Join(sub, ".git"), "gitdir: "+f.root+"/.git\n")
+			gittest.Write(t, filepath.Join(sub, ".git"), "gitdir: "+f.root+"/.git\n")
 		}, foreign.Unknown},
 		".git outside": {func(t *testing.T, _ *fixture, sub string, _ trap) {
-			write(t, filepath.Join(sub, ".git"), "gitdir: ../../../../../.git/modules/libs/lib\n")
+			gittest.Write(t, filepath.Join(sub, ".git"), "gitdir: ../../../../../.git/modules/libs/lib\n")
 		}, foreign.Unknown},
 		".git a link": {func(t *testing.T, f *fixture, sub string, _ trap) {
 			require.NoError(t, os.Remove(filepath.Join(sub, ".git")))
@@ -150,7 +151,7 @@ func TestSubmoduleHostile(t *testing.T) {
 			require.NoError(t, os.Symlink(f.root, sub))
 		}, foreign.Unknown},
 		"alternates": {func(t *testing.T, f *fixture, _ string, _ trap) {
-			write(t, filepath.Join(f.pane, ".git/modules/libs/lib/objects/info/alternates"), "/\n")
+			gittest.Write(t, filepath.Join(f.pane, ".git/modules/libs/lib/objects/info/alternates"), "/\n")
 		}, foreign.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +182,7 @@ func TestSubmoduleGoneFromRepository(t *testing.T) {
 // TestSubmoduleRefused: what git refuses in a submodule holds the clone's own commits not up.
 func TestSubmoduleRefused(t *testing.T) {
 	f, sub := newSubmoduleFixture(t)
-	write(t, filepath.Join(f.root, ".git/modules/libs/lib/refs/heads/fork"), run(t, sub, "rev-parse", "HEAD")+"\n") // in the way of fork/main
+	gittest.Write(t, filepath.Join(f.root, ".git/modules/libs/lib/refs/heads/fork"), run(t, sub, "rev-parse", "HEAD")+"\n") // in the way of fork/main
 	run(t, sub, "commit", "-q", "--allow-empty", "-m", "work")
 	run(t, f.pane, "commit", "-q", "-a", "-m", "use it")
 	got, err := f.tryFetch(t.Context())

@@ -275,7 +275,7 @@ func (s Service) dropRefs(ctx context.Context, repo git.Repo, r Record) (kept []
 	if err != nil {
 		return nil, err
 	}
-	busy, err := checkedOut(ctx, repo)
+	busy, err := repo.CheckedOut(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -309,16 +309,6 @@ func (s Service) dropAll(ctx context.Context, repo git.Repo, r Record, refs []gi
 		return err
 	}
 	return repo.UpdateRefs(ctx, "aifo-coder: fork session "+r.SID+" removed", updates...)
-}
-
-// checkedOut returns the branches that some work tree of the repository is on.
-func checkedOut(ctx context.Context, repo git.Repo) (map[string]bool, error) {
-	trees, err := repo.Worktrees(ctx)
-	busy := map[string]bool{}
-	for _, t := range trees {
-		busy[t.Branch] = true
-	}
-	return busy, err
 }
 
 // branches returns the branches that the session made in the repository.

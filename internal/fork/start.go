@@ -204,14 +204,8 @@ func keeper(ctx context.Context, repo git.Repo, base string) (string, error) {
 		args = append(args, "-p", p)
 	}
 	c := repo.Git(args...)
-	c.Env, c.Stdin = ourIdentity, strings.NewReader("what clones borrow\n")
+	c.Env, c.Stdin = git.Nobody, strings.NewReader("what clones borrow\n")
 	return c.Line(ctx)
-}
-
-// ourIdentity is who commits what no person did.
-var ourIdentity = []string{
-	"GIT_AUTHOR_NAME=aifo-coder", "GIT_AUTHOR_EMAIL=aifo-coder@localhost",
-	"GIT_COMMITTER_NAME=aifo-coder", "GIT_COMMITTER_EMAIL=aifo-coder@localhost",
 }
 
 func (s Service) warnAll(list []string) {

@@ -221,6 +221,20 @@ func (r Repo) hexLen() int {
 	return 40
 }
 
+// Nobody are the variables by which commits of ours have no person as author and committer.
+var Nobody = []string{
+	"GIT_AUTHOR_NAME=aifo-coder", "GIT_AUTHOR_EMAIL=aifo-coder@localhost",
+	"GIT_COMMITTER_NAME=aifo-coder", "GIT_COMMITTER_EMAIL=aifo-coder@localhost",
+}
+
+// Committer returns Identity, or Nobody when git does not know who the user is.
+func (r Repo) Committer(ctx context.Context) []string {
+	if id := r.Identity(ctx); id != nil {
+		return id
+	}
+	return Nobody
+}
+
 // Identity returns the variables by which commits of ours have the user as author and
 // committer, or nil when git does not know who that is.
 func (r Repo) Identity(ctx context.Context) []string {

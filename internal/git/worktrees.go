@@ -30,3 +30,13 @@ func (r Repo) Worktrees(ctx context.Context) ([]Worktree, error) {
 	}
 	return list, nil
 }
+
+// CheckedOut returns the full names of the branches that some work tree is on.
+func (r Repo) CheckedOut(ctx context.Context) (map[string]bool, error) {
+	trees, err := r.Worktrees(ctx)
+	branches := map[string]bool{}
+	for _, t := range trees {
+		branches[t.Branch] = true
+	}
+	return branches, err
+}

@@ -180,7 +180,7 @@ func (m *merger) open(ctx context.Context) error {
 func (m *merger) compute(ctx context.Context) (Result, error) {
 	var r Result
 	merged := m.tip // a commit with all that is merged so far
-	identity := m.identity(ctx)
+	identity := m.Repo.Committer(ctx)
 	for _, s := range m.Sides {
 		known, err := m.contains(ctx, merged, s.Commit)
 		if err != nil {
@@ -287,15 +287,6 @@ func (m *merger) tryMerge(ctx context.Context, a, b string) (tree string, confli
 		conflicts = []string{"their directories"}
 	}
 	return "", conflicts, nil
-}
-
-// identity says who commits: the user, or, when git does not know who that is, nobody in particular.
-func (m *merger) identity(ctx context.Context) []string {
-	if id := m.Repo.Identity(ctx); id != nil {
-		return id
-	}
-	const name, email = "aifo-coder", "aifo-coder@localhost"
-	return []string{"GIT_AUTHOR_NAME=" + name, "GIT_AUTHOR_EMAIL=" + email, "GIT_COMMITTER_NAME=" + name, "GIT_COMMITTER_EMAIL=" + email}
 }
 
 func (m *merger) commit(ctx context.Context, identity []string, tree, text string, parents ...string) (string, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/git"
+	"github.com/aifo-coder/aifo-coder/internal/git/gittest"
 	"github.com/aifo-coder/aifo-coder/internal/merge"
 )
 
@@ -33,19 +34,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func isolate(t *testing.T) {
-	t.Helper()
-	home := t.TempDir()
-	for name, value := range map[string]string{
-		"HOME": home, "XDG_CONFIG_HOME": filepath.Join(home, ".config"),
-		"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": filepath.Join(home, "gitconfig"),
-		"GIT_AUTHOR_NAME": "A U Thor", "GIT_AUTHOR_EMAIL": "author@example.com",
-		"GIT_COMMITTER_NAME": "A U Thor", "GIT_COMMITTER_EMAIL": "author@example.com",
-	} {
-		t.Setenv(name, value)
-	}
-}
-
 func run(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
@@ -53,12 +41,6 @@ func run(t *testing.T, dir string, args ...string) string {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "git %s: %s", strings.Join(args, " "), out)
 	return strings.TrimSuffix(string(out), "\n")
-}
-
-func write(t *testing.T, path, content string) {
-	t.Helper()
-	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 }
 
 func content(t *testing.T, path string) string {
@@ -77,14 +59,14 @@ type fixture struct {
 // newFixture makes a repository with a, b and c, and for each pane the changes of its map.
 func newFixture(t *testing.T, panes ...map[string]string) *fixture {
 	t.Helper()
-	isolate(t)
+	gittest.Author(t)
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
 	f := &fixture{root: filepath.Join(root, "repo")}
 	require.NoError(t, os.Mkdir(f.root, 0o755))
 	run(t, f.root, "init", "-q", "-b", "main")
 	for _, name := range []string{"a", "b", "c"} {
-		write(t, filepath.Join(f.root, name), name+"\n")
+		gittest.Write(t, filepath.Join(f.root, name), name+"\n")
 	}
 	run(t, f.root, "add", ".")
 	run(t, f.root, "commit", "-q", "-m", "base")
@@ -107,7 +89,7 @@ func (f *fixture) pane(t *testing.T, index int, files map[string]string) {
 		if text == "" {
 			run(t, f.root, "rm", "-q", name)
 		} else {
-			write(t, filepath.Join(f.root, name), text)
+			gittest.Write(t, filepath.Join(f.root, name), text)
 		}
 	}
 	run(t, f.root, "add", ".")
@@ -180,7 +162,7 @@ func TestOctopus(t *testing.T) {
 // TestBaseWentOn: the user committed meanwhile.
 func TestBaseWentOn(t *testing.T) {
 	f := three(t)
-	write(t, filepath.Join(f.root, "c"), "C\n")
+	gittest.Write(t, filepath.Join(f.root, "c"), "C\n")
 	run(t, f.root, "commit", "-q", "-a", "-m", "mine")
 	tip := run(t, f.root, "rev-parse", "HEAD")
 	r := f.octopus(t)
@@ -193,7 +175,7 @@ func TestBaseWentOn(t *testing.T) {
 func TestNotCheckedOut(t *testing.T) {
 	f := three(t)
 	run(t, f.root, "checkout", "-q", "-b", "mine")
-	write(t, filepath.Join(f.root, "a"), "dirty\n")
+	gittest.Write(t, filepath.Join(f.root, "a"), "dirty\n")
 	r := f.octopus(t)
 	f.merged(t, r, " M a")
 }
@@ -201,9 +183,9 @@ func TestNotCheckedOut(t *testing.T) {
 // TestDirty: what the user changed and the merge did not stays; it is staged or not as before.
 func TestDirty(t *testing.T) {
 	f := three(t)
-	write(t, filepath.Join(f.root, "c"), "dirty\n")
-	write(t, filepath.Join(f.root, "untracked"), "mine\n")
-	write(t, filepath.Join(f.root, "staged"), "mine\n")
+	gittest.Write(t, filepath.Join(f.root, "c"), "dirty\n")
+	gittest.Write(t, filepath.Join(f.root, "untracked"), "mine\n")
+	gittest.Write(t, filepath.Join(f.root, "staged"), "mine\n")
 	run(t, f.root, "add", "staged")
 	r := f.octopus(t)
 	f.merged(t, r, " M c", "A  staged", "?? untracked")
@@ -212,26 +194,26 @@ func TestDirty(t *testing.T) {
 // TestInTheWay: what the merge would overwrite keeps the branch where it is.
 func TestInTheWay(t *testing.T) {
 	for name, do := range map[string]func(t *testing.T, f *fixture){
-		"changed": func(t *testing.T, f *fixture) { write(t, filepath.Join(f.root, "a"), "mine\n") },
+		"changed": func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.root, "a"), "mine\n") },
 		"staged": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.root, "a"), "mine\n")
+			gittest.Write(t, filepath.Join(f.root, "a"), "mine\n")
 			run(t, f.root, "add", "a")
 		},
-		"deleted":   func(t *testing.T, f *fixture) { write(t, filepath.Join(f.root, "b"), "mine\n") },
-		"untracked": func(t *testing.T, f *fixture) { write(t, filepath.Join(f.root, "new/one"), "mine\n") },
+		"deleted":   func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.root, "b"), "mine\n") },
+		"untracked": func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.root, "new/one"), "mine\n") },
 		"ignored": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.root, ".git/info/exclude"), "new\n")
-			write(t, filepath.Join(f.root, "new/one"), "mine\n")
+			gittest.Write(t, filepath.Join(f.root, ".git/info/exclude"), "new\n")
+			gittest.Write(t, filepath.Join(f.root, "new/one"), "mine\n")
 		},
 		"ignored, below": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.root, ".git/info/exclude"), "*.o\n")
-			write(t, filepath.Join(f.root, "new/one/x.o"), "mine\n")
+			gittest.Write(t, filepath.Join(f.root, ".git/info/exclude"), "*.o\n")
+			gittest.Write(t, filepath.Join(f.root, "new/one/x.o"), "mine\n")
 		},
 		"ignored, above": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.root, ".git/info/exclude"), "new\n")
-			write(t, filepath.Join(f.root, "new"), "mine\n")
+			gittest.Write(t, filepath.Join(f.root, ".git/info/exclude"), "new\n")
+			gittest.Write(t, filepath.Join(f.root, "new"), "mine\n")
 		},
-		"file for directory": func(t *testing.T, f *fixture) { write(t, filepath.Join(f.root, "new"), "mine\n") },
+		"file for directory": func(t *testing.T, f *fixture) { gittest.Write(t, filepath.Join(f.root, "new"), "mine\n") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := three(t)
@@ -270,12 +252,14 @@ func TestLeft(t *testing.T) {
 			run(t, f.root, "checkout", "-q", "--detach")
 			run(t, f.root, "worktree", "add", "-q", filepath.Join(t.TempDir(), "linked"), "main")
 		},
-		"a merge is under way in ": func(t *testing.T, f *fixture) { write(t, filepath.Join(f.root, ".git/MERGE_HEAD"), f.req.Base+"\n") },
+		"a merge is under way in ": func(t *testing.T, f *fixture) {
+			gittest.Write(t, filepath.Join(f.root, ".git/MERGE_HEAD"), f.req.Base+"\n")
+		},
 		"a rebase of main is under": func(t *testing.T, f *fixture) {
-			write(t, filepath.Join(f.root, ".git/rebase-merge/head-name"), "refs/heads/main\n")
+			gittest.Write(t, filepath.Join(f.root, ".git/rebase-merge/head-name"), "refs/heads/main\n")
 		},
 		"is a sparse one":         func(t *testing.T, f *fixture) { run(t, f.root, "config", "core.sparseCheckout", "true") },
-		"another git is changing": func(t *testing.T, f *fixture) { write(t, f.req.Repo.Index()+".lock", "") },
+		"another git is changing": func(t *testing.T, f *fixture) { gittest.Write(t, f.req.Repo.Index()+".lock", "") },
 	} {
 		t.Run(want, func(t *testing.T) {
 			f := three(t)
@@ -308,7 +292,7 @@ func TestConflicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, c.panes...)
 			if c.mine != "" {
-				write(t, filepath.Join(f.root, "a"), c.mine)
+				gittest.Write(t, filepath.Join(f.root, "a"), c.mine)
 				run(t, f.root, "commit", "-q", "-a", "-m", "mine")
 			}
 			before, objects := run(t, f.root, "for-each-ref"), run(t, f.root, "count-objects", "-v")
@@ -335,9 +319,9 @@ func TestConflicts(t *testing.T) {
 func TestNothingRuns(t *testing.T) {
 	f := newFixture(t, map[string]string{"a": "x\ny\nA\n", ".gitattributes": "* merge=evil filter=evil\n"}, map[string]string{"b": "B\n"})
 	mark, trap := filepath.Join(t.TempDir(), "mark"), filepath.Join(t.TempDir(), "trap")
-	write(t, trap, "#!/bin/sh\ntouch "+mark+"\n")
+	gittest.Write(t, trap, "#!/bin/sh\ntouch "+mark+"\n")
 	require.NoError(t, os.Chmod(trap, 0o755))
-	write(t, filepath.Join(f.root, "a"), "a\nb\n")
+	gittest.Write(t, filepath.Join(f.root, "a"), "a\nb\n")
 	run(t, f.root, "commit", "-q", "-a", "-m", "mine")
 	f.req.Sides[0].Commit = run(t, f.root, "commit-tree", "-p", f.req.Base, "-m", "x", f.req.Sides[0].Commit+"^{tree}")
 	for _, kv := range []string{"core.fsmonitor", "merge.evil.driver", "filter.evil.smudge", "filter.evil.clean", "filter.evil.process", "core.sshCommand", "gpg.program"} {
@@ -360,7 +344,7 @@ func TestNothingRuns(t *testing.T) {
 // TestLaterMerge: an earlier merge that was left, and may be built upon, is kept.
 func TestLaterMerge(t *testing.T) {
 	f := three(t)
-	write(t, filepath.Join(f.root, "a"), "mine\n")
+	gittest.Write(t, filepath.Join(f.root, "a"), "mine\n")
 	first := f.octopus(t)
 	require.Equal(t, keep, first.Target)
 	run(t, f.root, "commit", "-q", "-a", "-m", "mine")
@@ -383,7 +367,7 @@ func TestLaterMerge(t *testing.T) {
 // TestTidy: the user merged by hand what was left.
 func TestTidy(t *testing.T) {
 	f := three(t)
-	write(t, filepath.Join(f.root, "a"), "mine\n")
+	gittest.Write(t, filepath.Join(f.root, "a"), "mine\n")
 	require.Equal(t, keep, f.octopus(t).Target)
 	run(t, f.root, "reset", "-q", "--hard")
 	run(t, f.root, "merge", "-q", "--ff-only", "merge/ab12")
@@ -418,7 +402,7 @@ func TestFailingSteps(t *testing.T) {
 	for _, at := range steps {
 		t.Run(at, func(t *testing.T) {
 			f := three(t)
-			write(t, filepath.Join(f.root, "c"), "dirty\n")
+			gittest.Write(t, filepath.Join(f.root, "c"), "dirty\n")
 			reached := false
 			f.req.Step = func(name string) error {
 				if name == at {
@@ -461,7 +445,7 @@ func TestKilled(t *testing.T) {
 	for _, at := range steps {
 		t.Run(at, func(t *testing.T) {
 			f := three(t)
-			write(t, filepath.Join(f.root, "c"), "dirty\n")
+			gittest.Write(t, filepath.Join(f.root, "c"), "dirty\n")
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), envKill+"="+at, "ROOT="+f.root, "BASE="+f.req.Base, "SCRATCH="+t.TempDir())
 			var sides []string
@@ -489,12 +473,12 @@ func TestKilledWhileWriting(t *testing.T) {
 	_, err := merge.Octopus(t.Context(), f.req)
 	require.ErrorIs(t, err, syscall.EINTR)
 	f.req.Step = nil
-	write(t, filepath.Join(f.root, "c"), "dirty\n")
-	write(t, filepath.Join(f.root, "a"), "A\n")
-	write(t, filepath.Join(f.root, "new/one"), "1\n")
+	gittest.Write(t, filepath.Join(f.root, "c"), "dirty\n")
+	gittest.Write(t, filepath.Join(f.root, "a"), "A\n")
+	gittest.Write(t, filepath.Join(f.root, "new/one"), "1\n")
 	require.NoError(t, os.Remove(filepath.Join(f.root, "b")))
 	lock := f.req.Repo.Index() + ".lock"
-	write(t, lock, "")
+	gittest.Write(t, lock, "")
 	require.Contains(t, f.octopus(t).Left, lock)
 	require.NoError(t, os.Remove(lock))
 	f.merged(t, f.octopus(t), " M c")
@@ -511,7 +495,7 @@ func TestLFS(t *testing.T) {
 	}
 	f := newFixture(t)
 	run(t, f.root, "lfs", "install", "--skip-repo")
-	write(t, filepath.Join(f.root, ".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+	gittest.Write(t, filepath.Join(f.root, ".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n")
 	run(t, f.root, "add", ".")
 	run(t, f.root, "commit", "-q", "-m", "attributes")
 	f.req.Base = run(t, f.root, "rev-parse", "HEAD")
@@ -537,7 +521,7 @@ func TestLinkedWorktree(t *testing.T) {
 	var err error
 	f.req.Repo, err = git.Open(t.Context(), f.root)
 	require.NoError(t, err)
-	write(t, filepath.Join(f.root, "c"), "dirty\n")
+	gittest.Write(t, filepath.Join(f.root, "c"), "dirty\n")
 	f.merged(t, f.octopus(t), " M c")
 	require.Empty(t, run(t, main, "status", "--porcelain"))
 }
@@ -545,7 +529,7 @@ func TestLinkedWorktree(t *testing.T) {
 // TestHalfWritten: git was killed while it wrote a file; what to do is said, and then it completes.
 func TestHalfWritten(t *testing.T) {
 	f := three(t)
-	write(t, filepath.Join(f.root, "new/one"), "half")
+	gittest.Write(t, filepath.Join(f.root, "new/one"), "half")
 	require.NotContains(t, f.octopus(t).Left, "an earlier merge")
 	r := f.octopus(t)
 	require.Contains(t, r.Left, "new/one")
@@ -558,7 +542,7 @@ func TestHalfWritten(t *testing.T) {
 func TestShallow(t *testing.T) {
 	f := newFixture(t)
 	deep := f.root
-	write(t, filepath.Join(deep, "a"), "later\n")
+	gittest.Write(t, filepath.Join(deep, "a"), "later\n")
 	run(t, deep, "commit", "-q", "-a", "-m", "later")
 	f.root = filepath.Join(filepath.Dir(deep), "shallow")
 	run(t, deep, "clone", "-q", "--depth=1", "file://"+deep, f.root)

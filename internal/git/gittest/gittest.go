@@ -33,6 +33,20 @@ func Home(t testing.TB) string {
 	return home
 }
 
+// Author gives the test a home of its own without a configuration, and an author for commits.
+func Author(t testing.TB) {
+	t.Helper()
+	home := t.TempDir()
+	for name, value := range map[string]string{
+		"HOME": home, "XDG_CONFIG_HOME": filepath.Join(home, ".config"),
+		"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": filepath.Join(home, "gitconfig"),
+		"GIT_AUTHOR_NAME": "A U Thor", "GIT_AUTHOR_EMAIL": "author@example.com",
+		"GIT_COMMITTER_NAME": "A U Thor", "GIT_COMMITTER_EMAIL": "author@example.com",
+	} {
+		t.Setenv(name, value)
+	}
+}
+
 // Init makes a repository in a new directory below dir and returns its canonical path.
 func Init(t testing.TB, dir, name string, options ...string) string {
 	t.Helper()
