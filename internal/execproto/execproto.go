@@ -104,6 +104,17 @@ const (
 	SocketURL  = "unix:///run/aifo/toolexec.sock"
 )
 
+// The way out of a container without a network: a relay in it listens on EgressAddr and
+// passes each connection on to the unix socket of aifo-coder (docs/network.md).
+const (
+	EgressAddr       = "127.0.0.1:19128"
+	EgressURL        = "http://" + EgressAddr
+	EgressSocketName = "egress.sock"
+	EgressSocket     = SocketDir + "/" + EgressSocketName // seen from a container
+	BrokerPath       = "/broker/"                         // requests to the credential broker begin so
+	GitPath          = "/git/"                            // and those of git
+)
+
 // ValidExecID reports whether id may name a call: 1 to MaxExecIDLen letters,
 // digits, '-' or '_', so that it is safe in an environment variable, a log line
 // and an argument vector.
