@@ -27,6 +27,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/boot/ready"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/relay"
 	"github.com/aifo-coder/aifo-coder/internal/toolrun"
 )
 
@@ -49,6 +50,11 @@ func Main(args []string) int {
 	}
 	if err := o.drop(); err != nil {
 		return fail(ExitFailed, fmt.Errorf("drop privileges: %w", err))
+	}
+	if o.wayOut != nil {
+		if err := relay.Start(o.wayOut); err != nil {
+			return fail(ExitFailed, fmt.Errorf("start the way out of the container: %w", err))
+		}
 	}
 	o.withoutSandbox(os.Getenv(execproto.EnvURL) != "", namespaces)
 	return o.become()
@@ -109,7 +115,19 @@ func (o *options) prepare() error {
 	if err := o.asUser(func() error { return os.Chdir(o.Workdir) }); err != nil {
 		return fmt.Errorf("cannot enter %s: %w", o.Workdir, cause(err))
 	}
+	if err := o.listen(); err != nil {
+		return fmt.Errorf("prepare the way out of the container: %w", err)
+	}
 	return o.markReady()
+}
+
+// listen makes the way out of the container, which begins to serve when the privileges
+// are gone.
+func (o *options) listen() (err error) {
+	if o.Relay {
+		o.wayOut, err = relay.Listen()
+	}
+	return err
 }
 
 // markReady fails for a sidecar only, since nobody waits for an agent.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -26,11 +27,14 @@ type options struct {
 	StandIns  []standIn
 	Config    []configFile
 	Workdir   string
+	Relay     bool // make the way out of a container without a network
 	Stay      bool
 	Argv      []string
 
 	// WithoutSandbox are the arguments of Argv's program that switch off its own sandbox.
 	WithoutSandbox []string
+
+	wayOut *os.File // listens, once prepared, if Relay
 }
 
 // cache is a volume shared by users and sidecars, and where the user meets it.
@@ -50,7 +54,7 @@ type setting struct{ Key, Value string }
 
 const synopsis = "usage: aifo-shim boot --user UID:GID [--name NAME] [--home DIR] [--cache NAME:PATH]... " +
 	"[--git KEY=VALUE]... [--config SOURCE:PATH]... [--path-first DIR] [--stand-in DIR:NAME[,NAME]...]... [--workdir DIR] " +
-	"[--without-sandbox=ARG]... (--stay | -- ARGV...)"
+	"[--relay] [--without-sandbox=ARG]... (--stay | -- ARGV...)"
 
 func parse(args []string) (*options, error) {
 	o := &options{}
@@ -69,6 +73,7 @@ func parse(args []string) (*options, error) {
 		o.WithoutSandbox = append(o.WithoutSandbox, arg)
 		return nil
 	})
+	flags.BoolVar(&o.Relay, "relay", false, "")
 	flags.BoolVar(&o.Stay, "stay", false, "")
 	o.UID = -1
 	if err := flags.Parse(args); err != nil {

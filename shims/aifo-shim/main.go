@@ -15,6 +15,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/boot"
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
 	"github.com/aifo-coder/aifo-coder/internal/execserver"
+	"github.com/aifo-coder/aifo-coder/internal/relay"
 	"github.com/aifo-coder/aifo-coder/internal/shim"
 	"github.com/aifo-coder/aifo-coder/internal/toolrun"
 )
@@ -39,6 +40,8 @@ func subcommand(argv []string) int {
 		return boot.Main(args)
 	case boot.StayCommand:
 		return boot.Stay()
+	case relay.Command:
+		return relay.Main()
 	case "ready":
 		return toolrun.Ready(args)
 	case "run":
@@ -61,6 +64,6 @@ func subcommand(argv []string) int {
 }
 
 func usage() int {
-	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|run|serve|signal|end|tools|which|version; or a tool's name as a link to it")
+	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|relay|run|serve|signal|end|tools|which|version; or a tool's name as a link to it")
 	return toolrun.ExitUsage
 }

@@ -1,0 +1,67 @@
+//go:build linux
+
+package relay
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// acceptPause is how long to wait when a connection cannot be taken, which is so when
+// the process has no file descriptor left.
+const acceptPause = 50 * time.Millisecond
+
+// Serve passes the listener's connections on to the unix socket until the listener is
+// closed, and then returns net.ErrClosed.
+func Serve(listener net.Listener, socket string) error {
+	free := make(chan struct{}, maxConns)
+	for {
+		free <- struct{}{}
+		client, err := listener.Accept()
+		if err != nil {
+			<-free
+			if temporary(err) {
+				time.Sleep(acceptPause)
+				continue
+			}
+			return err
+		}
+		go func() {
+			defer func() { <-free }()
+			pass(client, socket)
+		}()
+	}
+}
+
+// temporary reports whether the next connection may be taken although this one was not.
+func temporary(err error) bool {
+	ne, ok := err.(interface{ Temporary() bool })
+	return ok && ne.Temporary()
+}
+
+// pass connects the client with the socket, to the end of both directions. A client
+// whose connection cannot be passed on sees it closed.
+func pass(client net.Conn, socket string) {
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("unix", socket)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	var both sync.WaitGroup
+	both.Go(func() { send(server, client) })
+	both.Go(func() { send(client, server) })
+	both.Wait()
+}
+
+// send copies what comes from one side to the other, in the kernel where it can, and
+// passes the end on. A side that cannot be written to any more is not read either.
+func send(to, from net.Conn) {
+	_, err := io.Copy(to, from)
+	if err != nil {
+		_ = from.Close()
+	}
+	_ = to.(interface{ CloseWrite() error }).CloseWrite() // or it is gone
+}
