@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
@@ -142,6 +144,9 @@ type Proxy struct {
 	buffers budget // what version 1 replies hold in memory
 	conns   *conns
 	server  *http.Server
+
+	owner     atomic.Pointer[string] // the address from which the token was first used
+	strangers sync.Once              // for telling that it was used from another
 
 	probing    context.Context // ends when Shutdown begins
 	endProbing context.CancelCauseFunc

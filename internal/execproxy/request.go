@@ -57,7 +57,7 @@ type request struct {
 // read reads the body of r and decodes it (checks 1, 3 and 4).
 func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn) (*request, *refusal) {
 	req := &request{
-		authorized: authorized(r.Header, p.cfg.Token),
+		authorized: authorized(r.Header, p.cfg.Token) && p.fromOwner(r.RemoteAddr),
 		proto:      strings.TrimSpace(last(r.Header, execproto.HeaderProto)),
 		execID:     strings.TrimSpace(last(r.Header, execproto.HeaderExecID)),
 		cwd:        execproto.Workspace,
@@ -280,6 +280,21 @@ func authorized(h http.Header, token string) bool {
 	}
 	got, want := sha256.Sum256([]byte(strings.TrimSpace(auth[i:]))), sha256.Sum256([]byte(token))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// fromOwner reports whether a request with the token comes from where the first did. That
+// is the agent's container, which has the token before anybody else can: who has got it out of
+// there, and is in another container or elsewhere on this machine, gains nothing.
+func (p *Proxy) fromOwner(addr string) bool {
+	from := addressOf(addr)
+	p.owner.CompareAndSwap(nil, &from)
+	if *p.owner.Load() == from {
+		return true
+	}
+	p.strangers.Do(func() {
+		p.log.Warn("the token of the session was used from another address; refused", "address", from)
+	})
+	return false
 }
 
 // last is the value of the last header of that name, which is the one that counts.

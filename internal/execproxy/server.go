@@ -19,10 +19,12 @@ const (
 	// maxHeaderBytes leaves room for more than MaxHeaderLines lines, so that it
 	// is their number that is refused first.
 	maxHeaderBytes = 128 << 10
-	// maxPending is how many connections without the token there may be. One
-	// more closes the oldest, so that nobody can keep the others out by
-	// opening connections and saying nothing.
-	maxPending = 1024
+	// maxPending is how many connections without the token there may be, and
+	// maxPendingFrom how many from one address. One more closes the oldest, of that
+	// address if it has too many, so that nobody can keep the others out by opening
+	// connections and saying nothing.
+	maxPending     = 1024
+	maxPendingFrom = 256
 	// maxConns is how many connections there may be in all.
 	maxConns = 4096
 )
@@ -59,6 +61,7 @@ func connOf(ctx context.Context) *conn {
 type conn struct {
 	net.Conn
 	conns   *conns
+	from    string        // the client's address without its port
 	element *list.Element // in conns.pending, guarded by conns.mu
 	closed  bool          // guarded by conns.mu
 
@@ -186,10 +189,11 @@ func (s *headScanner) end(p []byte) int {
 type conns struct {
 	mu      sync.Mutex
 	total   int
-	pending *list.List // *conn without the token, oldest first
+	pending *list.List     // *conn without the token, oldest first
+	from    map[string]int // how many of them are from an address
 }
 
-func newConns() *conns { return &conns{pending: list.New()} }
+func newConns() *conns { return &conns{pending: list.New(), from: map[string]int{}} }
 
 // add takes in a new connection, or returns nil when there are too many.
 func (s *conns) add(nc net.Conn) *conn {
@@ -198,20 +202,40 @@ func (s *conns) add(nc net.Conn) *conn {
 	if s.total >= maxConns {
 		return nil
 	}
-	c := &conn{Conn: nc, conns: s}
+	c := &conn{Conn: nc, conns: s, from: addressOf(nc.RemoteAddr().String())}
 	s.total++
 	c.element = s.pending.PushBack(c)
-	if s.pending.Len() > maxPending {
-		s.closeOldest()
+	s.from[c.from]++
+	switch {
+	case s.from[c.from] > maxPendingFrom:
+		s.closeOldest(c.from)
+	case s.pending.Len() > maxPending:
+		s.closeOldest("")
 	}
 	return c
 }
 
-// closeOldest closes under the connection's own goroutine, which then ends.
-func (s *conns) closeOldest() {
-	oldest := s.pending.Remove(s.pending.Front()).(*conn)
-	oldest.element = nil
-	oldest.Conn.Close()
+// closeOldest closes the oldest connection from an address, or of all, under its own
+// goroutine, which then ends.
+func (s *conns) closeOldest(from string) {
+	for e := s.pending.Front(); e != nil; e = e.Next() {
+		oldest := e.Value.(*conn)
+		if from == "" || oldest.from == from {
+			s.unlist(oldest)
+			oldest.Conn.Close()
+			return
+		}
+	}
+}
+
+// addressOf returns an address without its port; that of a unix socket's client, which
+// has none, is the same for all.
+func addressOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
 }
 
 func (s *conns) admit(c *conn) {
@@ -221,9 +245,13 @@ func (s *conns) admit(c *conn) {
 }
 
 func (s *conns) unlist(c *conn) {
-	if c.element != nil {
-		s.pending.Remove(c.element)
-		c.element = nil
+	if c.element == nil {
+		return
+	}
+	s.pending.Remove(c.element)
+	c.element = nil
+	if s.from[c.from]--; s.from[c.from] == 0 {
+		delete(s.from, c.from)
 	}
 }
 
@@ -242,7 +270,7 @@ func (s *conns) closePending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.pending.Len() > 0 {
-		s.closeOldest()
+		s.closeOldest("")
 	}
 }
 

@@ -1,6 +1,7 @@
 package execproxy
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -24,11 +25,43 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 		if i == 0 {
 			first = client
 		}
-		require.NotNil(t, s.add(srv))
+		require.NotNil(t, s.add(fromAddress{srv, fmt.Sprintf("192.0.2.%d", i%8)}))
 	}
 	assert.Equal(t, maxPending, s.pending.Len())
 	_, err := first.Read(make([]byte, 1))
 	assert.ErrorIs(t, err, io.EOF, "the oldest is closed")
+}
+
+// fromAddress is a connection from an address.
+type fromAddress struct {
+	net.Conn
+	host string
+}
+
+func (c fromAddress) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.host), Port: 1} }
+
+// TestOneAddressKeepsNobodyOut: a container that opens connections and says nothing
+// loses its own, not those of others.
+func TestOneAddressKeepsNobodyOut(t *testing.T) {
+	s := newConns()
+	other, srv := net.Pipe()
+	defer other.Close()
+	c := s.add(fromAddress{srv, "192.0.2.2"})
+	var first net.Conn
+	for i := range maxPending * 2 {
+		client, srv := net.Pipe()
+		defer client.Close()
+		if i == 0 {
+			first = client
+		}
+		require.NotNil(t, s.add(fromAddress{srv, "192.0.2.1"}))
+	}
+	assert.Equal(t, maxPendingFrom+1, s.pending.Len())
+	_, err := first.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+	assert.NotNil(t, c.element, "the other's is still there")
+	s.closePending()
+	assert.Empty(t, s.from)
 }
 
 func TestAdmittedConnectionsAreNotClosed(t *testing.T) {
@@ -37,9 +70,9 @@ func TestAdmittedConnectionsAreNotClosed(t *testing.T) {
 	defer client.Close()
 	c := s.add(srv)
 	c.admit()
-	for range maxPending + 1 {
+	for i := range maxPending + 1 {
 		_, srv := net.Pipe()
-		require.NotNil(t, s.add(srv))
+		require.NotNil(t, s.add(fromAddress{srv, fmt.Sprintf("192.0.2.%d", i%8)}))
 	}
 	go c.Write([]byte("x"))
 	c.enter()
