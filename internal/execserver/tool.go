@@ -54,7 +54,10 @@ func canEnter(cwd string) error {
 	if !info.IsDir() {
 		return unix.ENOTDIR
 	}
-	return unix.Faccessat(unix.AT_FDCWD, cwd, unix.X_OK, unix.AT_EACCESS)
+	if err := unix.Faccessat(unix.AT_FDCWD, cwd, unix.X_OK, unix.AT_EACCESS); err != nil {
+		return err
+	}
+	return toolrun.StaysInside(cwd)
 }
 
 // environment returns ours with what comes with the call.

@@ -103,7 +103,11 @@ func start(argv []string, cwd, place string) Failure {
 		return Failure{execproto.ExitLost, fmt.Sprintf("the %s is not ready after %v", place, ready.Limit)}
 	}
 	if cwd != "" {
-		if err := os.Chdir(cwd); err != nil {
+		err := StaysInside(cwd)
+		if err == nil {
+			err = os.Chdir(cwd)
+		}
+		if err != nil {
 			return CannotEnter(cwd, place, err)
 		}
 	}
