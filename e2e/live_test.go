@@ -108,7 +108,7 @@ func ordinary(t *testing.T) *caller {
 // as they see it. Over the unix socket a session has no name for the host.
 func serve(t *testing.T, transport string, model http.Handler) string {
 	t.Helper()
-	gateway := docker(t, "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+	gateway := gateway(t)
 	var config net.ListenConfig
 	l, err := config.Listen(t.Context(), "tcp", net.JoinHostPort(gateway, "0"))
 	require.NoError(t, err)

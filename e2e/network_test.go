@@ -25,6 +25,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	engine "github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 )
 
 // needs ends the test where the registry cannot be reached from here: it then
@@ -139,7 +142,11 @@ func TestTypeScriptBootstrap(t *testing.T) {
 func gateway(t *testing.T) string {
 	t.Helper()
 	needEngine(t)
-	return docker(t, "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
+	bridge, err := engine.Client{}.Bridge(t.Context(), "bridge")
+	require.NoError(t, err)
+	addr, ok := bridge.HostAddress(hostfacts.Addresses())
+	require.True(t, ok)
+	return addr.String()
 }
 
 // corpServer is an HTTPS server whose certificate a private authority signed.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -67,6 +68,14 @@ type Info struct {
 // Rootless reports whether the engine runs without root, so that uid 0 in a
 // container is the user on the host.
 func (i Info) Rootless() bool { return i.hasOption("rootless") }
+
+// AppArmor reports whether the engine confines containers by AppArmor.
+func (i Info) AppArmor() bool { return i.hasOption("apparmor") }
+
+// Seccomp reports whether the engine filters the system calls of containers.
+func (i Info) Seccomp() bool {
+	return i.hasOption("seccomp") && !slices.Contains(i.SecurityOptions, "name=seccomp,profile=unconfined")
+}
 
 func (i Info) hasOption(name string) bool {
 	for _, o := range i.SecurityOptions {
@@ -184,22 +193,46 @@ func (c Client) NetworkExists(ctx context.Context, name string) (bool, error) {
 	return found(err)
 }
 
-// NetworkGateway returns the address of the host in a bridge network.
-func (c Client) NetworkGateway(ctx context.Context, name string) (string, error) {
-	out, err := c.query(ctx, "network", "inspect", "--format", "{{json .IPAM.Config}}", "--", name)
-	if err != nil {
-		return "", fmt.Errorf("inspect network %s: %w", name, err)
+// Bridge is where a bridge network is.
+type Bridge struct {
+	Gateway netip.Addr // of the host in it, IPv4; the zero value when the engine does not say
+	Subnets []netip.Prefix
+}
+
+// HostAddress returns the IPv4 address of the host in the network, of the host's own
+// addresses where the engine does not say: on its first start Docker 20.10 does not.
+func (b Bridge) HostAddress(own []netip.Addr) (netip.Addr, bool) {
+	if b.Gateway.IsValid() {
+		return b.Gateway, true
 	}
-	var configs []struct{ Gateway string }
-	if err := json.Unmarshal(out, &configs); err != nil {
-		return "", fmt.Errorf("read the addresses of network %s: %w", name, err)
-	}
-	for _, c := range configs {
-		if c.Gateway != "" && !strings.Contains(c.Gateway, ":") {
-			return c.Gateway, nil
+	for _, addr := range own {
+		if addr.Is4() && slices.ContainsFunc(b.Subnets, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			return addr, true
 		}
 	}
-	return "", fmt.Errorf("network %s has no IPv4 gateway", name)
+	return netip.Addr{}, false
+}
+
+// Bridge returns where the network of that name is.
+func (c Client) Bridge(ctx context.Context, name string) (Bridge, error) {
+	out, err := c.query(ctx, "network", "inspect", "--format", "{{json .IPAM.Config}}", "--", name)
+	if err != nil {
+		return Bridge{}, fmt.Errorf("inspect network %s: %w", name, err)
+	}
+	var configs []struct{ Gateway, Subnet string }
+	if err := json.Unmarshal(out, &configs); err != nil {
+		return Bridge{}, fmt.Errorf("read the addresses of network %s: %w", name, err)
+	}
+	var b Bridge
+	for _, c := range configs {
+		if addr, err := netip.ParseAddr(c.Gateway); err == nil && addr.Is4() && !b.Gateway.IsValid() {
+			b.Gateway = addr
+		}
+		if subnet, err := netip.ParsePrefix(c.Subnet); err == nil {
+			b.Subnets = append(b.Subnets, subnet)
+		}
+	}
+	return b, nil
 }
 
 // Object is a container or a network that carries labels of ours.

@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -116,20 +117,30 @@ func TestImagesPresent(t *testing.T) {
 	require.ErrorContains(t, err, "oh", "not known is not absent")
 }
 
-func TestNetworkGateway(t *testing.T) {
+func TestBridge(t *testing.T) {
 	ask := fakedocker.Words("network inspect --format FORMAT -- bridge")
 	ask[3] = "{{json .IPAM.Config}}"
+	own := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("fd00::7"), netip.MustParseAddr("172.17.0.9")}
 	for out, want := range map[string]string{
-		`[{"Subnet":"172.17.0.0/16","Gateway":"172.17.0.1"}]`:   "172.17.0.1",
-		`[{"Gateway":"fd00::1"},{"Gateway":"10.0.0.1"}]`:        "10.0.0.1",
-		`[{"Subnet":"172.17.0.0/16"},{"Gateway":"172.18.0.1"}]`: "172.18.0.1",
-		`[]`: "", `null`: "", `[{"Gateway":"fd00::1"}]`: "", `no JSON`: "",
+		`[{"Subnet":"172.17.0.0/16","Gateway":"172.17.0.1"}]`:       "172.17.0.1",
+		`[{"Gateway":"fd00::1"},{"Gateway":"10.0.0.1"}]`:            "10.0.0.1",
+		`[{"Subnet":"172.17.0.0/16"},{"Gateway":"172.18.0.1"}]`:     "172.18.0.1",
+		`[{"Subnet":"fd00::/64"},{"Subnet":"172.17.0.0/16"}]`:       "172.17.0.9",
+		`[{"Subnet":"172.19.0.0/16"},{"Subnet":"no","Gateway":""}]`: "",
+		`[]`: "", `null`: "", `[{"Gateway":"fd00::1"}]`: "",
 	} {
 		fakedocker.Install(t, fakedocker.Answer{Argv: ask, Out: out})
-		got, err := docker.Client{}.NetworkGateway(t.Context(), "bridge")
-		require.Equal(t, want, got, out)
-		require.Equal(t, want == "", err != nil, out)
+		bridge, err := docker.Client{}.Bridge(t.Context(), "bridge")
+		require.NoError(t, err)
+		got, ok := bridge.HostAddress(own)
+		require.Equal(t, want != "", ok, out)
+		if ok {
+			require.Equal(t, want, got.String(), out)
+		}
 	}
+	fakedocker.Install(t, fakedocker.Answer{Argv: ask, Out: "no JSON"})
+	_, err := docker.Client{}.Bridge(t.Context(), "bridge")
+	require.Error(t, err)
 }
 
 // TestContainers: a label may hold what separates labels in a table; a

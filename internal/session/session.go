@@ -235,10 +235,24 @@ func (s *Session) findGateway(ctx context.Context) error {
 		return nil
 	}
 	s.gateway = sync.OnceValues(func() (string, error) {
-		return s.Docker.NetworkGateway(ctx, "bridge") // what host-gateway stands for
+		return s.hostGateway(ctx)
 	})
 	go func() { _, _ = s.gateway() }()
 	return nil
+}
+
+// hostGateway returns what host-gateway stands for: the host's address in the engine's
+// default bridge.
+func (s *Session) hostGateway(ctx context.Context) (string, error) {
+	bridge, err := s.Docker.Bridge(ctx, "bridge")
+	if err != nil {
+		return "", err
+	}
+	addr, ok := bridge.HostAddress(hostfacts.Addresses())
+	if !ok {
+		return "", errors.New("the engine's default bridge has no IPv4 address of this host")
+	}
+	return addr.String(), nil
 }
 
 func (s *Session) createNetwork(ctx context.Context) error {
