@@ -89,19 +89,25 @@ const (
 	NameRun    = "aifo-run"   // runs any program in a sidecar
 	NameTools  = "aifo-tools" // tells which tools there are
 	NameNotify = "say"        // runs a notification command on the host
+	// NameNotifyCmd runs the one that the user has configured, whatever its name.
+	NameNotifyCmd = "notifications-cmd"
 )
+
+// Notifies reports whether a program of ours runs a notification command.
+func Notifies(name string) bool { return name == NameNotify || name == NameNotifyCmd }
 
 // Places inside containers.
 const (
-	Workspace  = "/workspace"              // the workspace mount in every container
-	Home       = "/home/coder"             // HOME in every container
-	ShimDir    = "/opt/aifo/bin"           // the shim directory in an agent container
-	ShimBinary = "/opt/aifo/bin/aifo-shim" // the static binary, in every container
-	SocketDir  = "/run/aifo"               // the mount of the socket directory
-	SocketPath = "/run/aifo/toolexec.sock" // the proxy's unix socket, seen from a container
-	ConfigDir  = "/opt/aifo/config"        // where the host's configuration files are seen in an agent's container
-	CacheRoot  = "/var/cache/aifo"         // where cache volumes are mounted in a sidecar
-	SocketURL  = "unix:///run/aifo/toolexec.sock"
+	Workspace  = "/workspace"                 // the workspace mount in every container
+	Home       = "/home/coder"                // HOME in every container
+	ShimDir    = "/opt/aifo/bin"              // the shim directory in an agent container
+	ShimBinary = "/opt/aifo/bin/aifo-shim"    // the static binary, in every container
+	SocketDir  = "/run/aifo"                  // the mount of the socket directory
+	SocketName = "toolexec.sock"              // the proxy's unix socket
+	SocketPath = SocketDir + "/" + SocketName // the same, seen from a container
+	ConfigDir  = "/opt/aifo/config"           // where the host's configuration files are seen in an agent's container
+	CacheRoot  = "/var/cache/aifo"            // where cache volumes are mounted in a sidecar
+	SocketURL  = "unix://" + SocketPath
 )
 
 // The way out of a container without a network: a relay in it listens on EgressAddr and
