@@ -26,7 +26,7 @@ import (
 const Binary = execproto.NameShim
 
 // ours are the links beside those of the tools.
-var ours = []string{execproto.NameRun, execproto.NameTools, execproto.NameNotify}
+var ours = []string{execproto.NameRun, execproto.NameTools, execproto.NameNotify, execproto.NameNotifyCmd}
 
 // The binaries are built before this package (see the Makefile) and are not
 // part of the repository, so all that is sure to be here is a placeholder.

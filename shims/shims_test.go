@@ -18,7 +18,7 @@ var tools = []string{"cargo", "g++", "cargo", "rust-analyzer"}
 
 // some is a directory's content with the links of tools and our own.
 func some(binary []byte) content {
-	return content{binary, []string{"aifo-run", "aifo-tools", "cargo", "g++", "rust-analyzer", "say"}}
+	return content{binary, []string{"aifo-run", "aifo-tools", "cargo", "g++", "notifications-cmd", "rust-analyzer", "say"}}
 }
 
 func TestLoad(t *testing.T) {

@@ -1,18 +1,13 @@
 package execproxy
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/unixsock"
 )
-
-// errUnsupported is the error of ListenUnix where containers cannot share a
-// socket with the host.
-var errUnsupported = errors.New("unix sockets for containers are not supported on this system")
 
 // ListenTCP listens on a free port of the IP address addr. It refuses the
 // addresses that mean every interface: the token must not be the only thing
@@ -36,12 +31,5 @@ func ListenTCP(addr string) (net.Listener, error) {
 // nobody else can enter; the container sees it at execproto.SocketPath, under
 // the same owner and mode. The socket is removed when the listener is closed.
 func ListenUnix(dir string) (net.Listener, error) {
-	path := filepath.Join(dir, filepath.Base(execproto.SocketPath))
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("listen on %q: path of %d bytes, %d are possible", path, len(path), maxSocketPath)
-	}
-	if err := checkPrivate(dir); err != nil {
-		return nil, fmt.Errorf("listen in %q: %w", dir, err)
-	}
-	return listenUnix(path)
+	return unixsock.Listen(dir, execproto.SocketName)
 }

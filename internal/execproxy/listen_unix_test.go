@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -41,30 +40,4 @@ func TestListenUnix(t *testing.T) {
 	require.NoError(t, p.Shutdown(t.Context()))
 	require.NoError(t, <-done)
 	assert.NoFileExists(t, path)
-}
-
-func TestListenUnixRefusesOpenDirectories(t *testing.T) {
-	dir := privateDir(t)
-	file, link, open := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "open")
-	require.NoError(t, os.WriteFile(file, nil, 0o700))
-	require.NoError(t, os.Symlink(dir, link))
-	require.NoError(t, os.Mkdir(open, 0o700))
-	require.NoError(t, os.Chmod(open, 0o750))
-	for _, tt := range []struct{ dir, want string }{
-		{file, "not a directory"}, {link, "not a directory"}, {open, "mode is -rwxr-x---, want 0700"},
-		{filepath.Join(dir, "none"), "no such file"}, {filepath.Join(dir, strings.Repeat("x", 110)), "are possible"},
-	} {
-		_, err := ListenUnix(tt.dir)
-		assert.ErrorContains(t, err, tt.want)
-	}
-}
-
-// TestListenUnixInUse: another proxy's socket is not taken away.
-func TestListenUnixInUse(t *testing.T) {
-	dir := privateDir(t)
-	l, err := ListenUnix(dir)
-	require.NoError(t, err)
-	defer l.Close()
-	_, err = ListenUnix(dir)
-	assert.ErrorContains(t, err, "in use")
 }

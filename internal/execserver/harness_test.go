@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/toolrun"
 )
 
 // patience is how long a test waits for what must come.
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 			path = os.Args[1]
 		}
 		// The program starts again when it limits root.
-		if os.Geteuid() == 0 && !limited() {
+		if os.Geteuid() == 0 && !toolrun.Limited() {
 			_ = os.Setenv("AIFO_TEST_AS", "serve")
 		}
 		if err := run(path, func() bool { return true }); err != nil {

@@ -28,7 +28,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aifo-coder/aifo-coder/internal/boot/ready"
-	"github.com/aifo-coder/aifo-coder/internal/caps"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/toolrun"
 )
@@ -54,7 +53,7 @@ func Main(args []string) int {
 
 // run serves until the link is lost or we are asked to end.
 func run(path string, isReady func() bool) error {
-	if err := limitRoot(); err != nil {
+	if err := toolrun.LimitProcess(); err != nil {
 		return err
 	}
 	// Tools inherit what is ignored, and some engines were started under nohup;
@@ -139,39 +138,4 @@ func duplicate(fd int) (*os.File, error) {
 		_ = unix.SetNonblock(n, true)
 	}
 	return os.NewFile(uintptr(n), "link"), nil
-}
-
-// limitRoot gives up, once for all tools, what toolrun.LimitRoot takes from a
-// single one. Capabilities are a thread's and tools are started from any, so the
-// program starts again as what it has become.
-func limitRoot() error {
-	if os.Geteuid() != 0 || limited() {
-		return nil
-	}
-	if err := toolrun.LimitRoot(); err != nil {
-		return err
-	}
-	if !limited() {
-		return errors.New("root's capabilities cannot be limited")
-	}
-	return syscall.Exec("/proc/self/exe", os.Args, os.Environ())
-}
-
-// limited reports whether root has no more than what is left to it, now and
-// after an execve.
-func limited() bool {
-	for c := 0; c < 64; c++ {
-		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0)
-		if err != nil {
-			break // the kernel does not know more of them
-		}
-		if has == 1 && caps.Root&(1<<c) == 0 {
-			return false
-		}
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	err := unix.Capget(&header, &data[0])
-	has := uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
-	return err == nil && has&^caps.Root == 0
 }

@@ -7,11 +7,16 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/unixsock"
 )
 
 // acceptPause is how long to wait when a connection cannot be taken, which is so when
 // the process has no file descriptor left.
 const acceptPause = 50 * time.Millisecond
+
+// patience is how long a client waits for a socket that comes when the container runs.
+const patience = 10 * time.Second
 
 // Serve passes the listener's connections on to the unix socket until the listener is
 // closed, and then returns net.ErrClosed.
@@ -45,7 +50,7 @@ func temporary(err error) bool {
 // whose connection cannot be passed on sees it closed.
 func pass(client net.Conn, socket string) {
 	defer func() { _ = client.Close() }()
-	server, err := net.Dial("unix", socket)
+	server, err := unixsock.Dial(socket, patience)
 	if err != nil {
 		return
 	}

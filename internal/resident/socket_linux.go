@@ -13,6 +13,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/unixsock"
 )
 
 // socketName is the name of a server's socket in its directory.
@@ -102,22 +103,11 @@ func reason(ctx context.Context, server *proc.Conn, err error) error {
 
 // checkPeer refuses a peer that is another user of the machine.
 func (d *Docker) checkPeer(conn *net.UnixConn) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
+	uid, err := unixsock.PeerUID(conn)
+	if err == nil && uid != d.UID {
+		err = fmt.Errorf("user %d connected where user %d was expected", uid, d.UID)
 	}
-	var cred *syscall.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	if err = errors.Join(err, credErr); err != nil {
-		return fmt.Errorf("ask who connected: %w", err)
-	}
-	if int(cred.Uid) != d.UID {
-		return fmt.Errorf("user %d connected where user %d was expected", cred.Uid, d.UID)
-	}
-	return nil
+	return err
 }
 
 // SendFiles implements FileLink.

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/unixsock"
 )
 
-// dialTimeout is for a host that drops packets instead of refusing them.
+// dialTimeout is for a host that drops packets instead of refusing them, and for a socket
+// that comes when the container runs.
 const dialTimeout = 10 * time.Second
 
 // endpoint is where the proxy is.
@@ -46,6 +48,9 @@ func parseURL(url string) (endpoint, error) {
 }
 
 func (e endpoint) dial() (net.Conn, error) {
+	if e.network == "unix" {
+		return unixsock.Dial(e.address, dialTimeout)
+	}
 	d := net.Dialer{Timeout: dialTimeout}
 	return d.Dial(e.network, e.address)
 }
@@ -97,10 +102,10 @@ func (c call) offer(e endpoint) string {
 
 // plainPath is the endpoint of a call that is answered by a plain reply, or "".
 func (c call) plainPath() string {
-	switch c.tool {
-	case execproto.NameNotify:
+	switch {
+	case execproto.Notifies(c.tool):
 		return execproto.PathNotify
-	case execproto.NameTools:
+	case c.tool == execproto.NameTools:
 		return execproto.PathTools
 	}
 	return ""
@@ -108,12 +113,13 @@ func (c call) plainPath() string {
 
 // form returns the body of the request.
 func (c call) form(cwd string) []byte {
-	key := execproto.KeyTool
-	if c.tool == execproto.NameNotify {
-		key = "cmd"
+	var body []byte
+	if execproto.Notifies(c.tool) {
+		body = appendPair(nil, "cmd", c.tool) // runs on the host, where our directory means nothing
+	} else {
+		body = appendPair(nil, execproto.KeyTool, c.tool)
+		body = appendPair(body, execproto.KeyCwd, cwd)
 	}
-	body := appendPair(nil, key, c.tool)
-	body = appendPair(body, execproto.KeyCwd, cwd)
 	for _, a := range c.args {
 		body = appendPair(body, execproto.KeyArg, a)
 	}

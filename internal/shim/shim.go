@@ -89,7 +89,7 @@ func (c call) run() int {
 	if err != nil {
 		return c.fail(execproto.ExitRefused, "the working directory cannot be found: %v", err)
 	}
-	if c.tool == execproto.NameNotify {
+	if execproto.Notifies(c.tool) {
 		return c.runIn(cwd)
 	}
 	own, err := c.whose(cwd)

@@ -470,19 +470,21 @@ func TestRealDirectory(t *testing.T) {
 }
 
 func TestNotification(t *testing.T) {
-	var got *peer
-	p := newProxy(t, "tcp", func(p *peer) {
-		got = p
-		p.say("HTTP/1.1 200 OK\r\nX-Exit-Code: 4\r\nContent-Length: 6\r\n\r\nspoken")
-	})
-	cmd, out, _ := shimCmd(t, p.url, "say", "hello there")
-	cmd.Dir = "/"
-	if c := code(t, cmd); c != 4 || out.String() != "spoken" {
-		t.Errorf("exit %d, stdout %q", c, out)
-	}
-	<-p.done
-	if got.request.URL.Path != "/notify" || got.form.Get("cmd") != "say" || got.form.Get("arg") != "hello there" || got.request.Header.Get("X-Aifo-Proto") != "2" {
-		t.Errorf("%s %v", got.request.URL, got.form)
+	for _, name := range []string{"say", "notifications-cmd"} {
+		var got *peer
+		p := newProxy(t, "tcp", func(p *peer) {
+			got = p
+			p.say("HTTP/1.1 200 OK\r\nX-Exit-Code: 4\r\nContent-Length: 6\r\n\r\nspoken")
+		})
+		cmd, out, _ := shimCmd(t, p.url, name, "hello there")
+		cmd.Dir = "/"
+		if c := code(t, cmd); c != 4 || out.String() != "spoken" {
+			t.Errorf("%s: exit %d, stdout %q", name, c, out)
+		}
+		<-p.done
+		if got.request.URL.Path != "/notify" || got.form.Get("cmd") != name || got.form.Get("arg") != "hello there" || got.form.Has("cwd") || got.request.Header.Get("X-Aifo-Proto") != "2" {
+			t.Errorf("%s %v", got.request.URL, got.form)
+		}
 	}
 }
 

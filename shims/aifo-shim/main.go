@@ -18,6 +18,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/relay"
 	"github.com/aifo-coder/aifo-coder/internal/shim"
 	"github.com/aifo-coder/aifo-coder/internal/toolrun"
+	"github.com/aifo-coder/aifo-coder/internal/tunnel"
 )
 
 func main() {
@@ -56,6 +57,8 @@ func subcommand(argv []string) int {
 		return toolrun.Tools(args, os.Stdout)
 	case "which":
 		return toolrun.Which(args, os.Stdout)
+	case tunnel.Command:
+		return tunnel.Main(args)
 	case "version":
 		fmt.Println(buildinfo.Version())
 		return 0
@@ -64,6 +67,6 @@ func subcommand(argv []string) int {
 }
 
 func usage() int {
-	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|relay|run|serve|signal|end|tools|which|version; or a tool's name as a link to it")
+	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|relay|run|serve|signal|end|tools|which|tunnel|version; or a tool's name as a link to it")
 	return toolrun.ExitUsage
 }

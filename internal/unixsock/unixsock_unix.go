@@ -1,6 +1,6 @@
 //go:build unix
 
-package execproxy
+package unixsock
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// maxSocketPath is what fits in sun_path, with its terminating NUL.
-var maxSocketPath = map[bool]int{true: 107, false: 103}[runtime.GOOS == "linux"]
+// maxPath is what fits in sun_path, with its terminating NUL.
+var maxPath = map[bool]int{true: 107, false: 103}[runtime.GOOS == "linux"]
 
 // checkPrivate returns an error unless dir is a directory, no link, owned by
 // this user and closed to everyone else.
@@ -34,9 +34,9 @@ func checkPrivate(dir string) error {
 	return nil
 }
 
-// listenUnix creates the socket. Its mode does not matter before the chmod, in
+// listen creates the socket. Its mode does not matter before the chmod, in
 // a directory that is closed to others.
-func listenUnix(path string) (net.Listener, error) {
+func listen(path string) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", path, err)
