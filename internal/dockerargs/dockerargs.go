@@ -7,6 +7,7 @@ package dockerargs
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -50,6 +51,18 @@ func (m Mount) value() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// Tmpfs is one --tmpfs: a file system in memory whose owner is not root, which --mount
+// has no word for.
+type Tmpfs struct {
+	Target   string // without a colon
+	UID, GID int    // who owns it, with mode 0700
+	Size     int64  // bytes
+}
+
+func (t Tmpfs) value() string {
+	return fmt.Sprintf("%s:mode=0700,uid=%d,gid=%d,size=%d", t.Target, t.UID, t.GID, t.Size)
+}
+
 // Env is one --env. Secret keeps the value out of the vector: docker then
 // takes it from its own environment, which the caller must set.
 type Env struct {
@@ -78,6 +91,7 @@ type Run struct {
 	AddHosts   []string // NAME:ADDRESS
 	Labels     map[string]string
 	Mounts     []Mount
+	Tmpfs      []Tmpfs
 	Workdir    string
 	Env        []Env
 	User       string
@@ -122,6 +136,9 @@ func (r Run) Argv() []string {
 	b.option("--log-driver", r.LogDriver)
 	for _, m := range r.Mounts {
 		b.option("--mount", m.value())
+	}
+	for _, t := range r.Tmpfs {
+		b.option("--tmpfs", t.value())
 	}
 	b.env(r.Env)
 	b.option("--workdir", r.Workdir)

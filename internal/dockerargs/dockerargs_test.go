@@ -31,6 +31,7 @@ func TestRunArgv(t *testing.T) {
 				Mounts: []dockerargs.Mount{
 					dockerargs.Bind("/w s", "/workspace"), dockerargs.BindRO("/b", "/c"), dockerargs.Volume("v", "/d"), {Type: "tmpfs", Target: "/t"},
 				},
+				Tmpfs:   []dockerargs.Tmpfs{{Target: "/u", UID: 3, GID: 4, Size: 5}},
 				Workdir: "/workspace", Env: []dockerargs.Env{{Name: "B", Value: "1"}, {Name: "A", Value: ""}, {Name: "S", Value: "never shown", Secret: true}},
 				User: "1:2", CapAdd: []string{"CHOWN", "KILL"}, Security: []string{"apparmor=x"}, PidsLimit: 7, LogDriver: "none",
 				Entrypoint: "/e", Image: "i:1", Args: []string{"-x", "", "a b", "--"},
@@ -43,7 +44,7 @@ func TestRunArgv(t *testing.T) {
 				"--security-opt", "no-new-privileges", "--security-opt", "apparmor=x",
 				"--pids-limit", "7", "--log-driver", "none",
 				"--mount", "type=bind,source=/w s,target=/workspace", "--mount", "type=bind,source=/b,target=/c,readonly",
-				"--mount", "type=volume,source=v,target=/d", "--mount", "type=tmpfs,target=/t",
+				"--mount", "type=volume,source=v,target=/d", "--mount", "type=tmpfs,target=/t", "--tmpfs", "/u:mode=0700,uid=3,gid=4,size=5",
 				"--env", "B=1", "--env", "A=", "--env", "S",
 				"--workdir", "/workspace", "--entrypoint", "/e", "i:1", "-x", "", "a b", "--",
 			},

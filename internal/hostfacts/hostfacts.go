@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/aifo-coder/aifo-coder/internal/apparmor"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
@@ -37,6 +38,8 @@ type Facts struct {
 	CacheDir   string // for the shims; may not exist
 	StateDir   string // for the agents' state; may not exist
 	ShimDir    string // the shims for the engine's architecture; may not exist
+	// NetworkLogDir is where sessions keep what their containers asked to reach; may not exist.
+	NetworkLogDir string
 
 	ConfigHome string // where programs of the user have their configuration
 	ConfigDir  string // where the user has files for agents; may not exist
@@ -47,6 +50,8 @@ type Facts struct {
 	StdinTTY, StdoutTTY bool
 
 	CABundle CABundle // certificate authorities for containers
+
+	AppArmor apparmor.Host // with Engine, what the engine says
 
 	// Warnings are what the user should know about the host, a line each.
 	Warnings []string
@@ -129,11 +134,8 @@ func (e *EnvError) Unwrap() error { return e.Err }
 // or "" for the repository around the working directory. It returns a
 // *WorkspaceError for a directory that cannot be mounted.
 func Host(ctx context.Context, workspace string) (Facts, error) {
-	f, err := User()
+	f, err := Place(workspace)
 	if err != nil {
-		return Facts{}, err
-	}
-	if err := f.readWorkspace(workspace); err != nil {
 		return Facts{}, err
 	}
 	// Git's programs take as long as reading the authorities does.
@@ -142,6 +144,19 @@ func Host(ctx context.Context, workspace string) (Facts, error) {
 	err = f.readCABundle(SystemCAPlaces)
 	identified.Wait()
 	return f, err
+}
+
+// Place reads what User does, and where the caller is: the workspace as Host decides
+// on it, which is all that reading a repository's configuration needs.
+func Place(workspace string) (Facts, error) {
+	f, err := User()
+	if err == nil {
+		err = f.readWorkspace(workspace)
+	}
+	if err != nil {
+		return Facts{}, err
+	}
+	return f, nil
 }
 
 // User reads what does not depend on a workspace: who calls, with which environment,
@@ -171,6 +186,7 @@ func (f *Facts) readDirs() error {
 	f.Home = home
 	f.CacheDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "aifo-coder")
 	f.StateDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_STATE_HOME"), filepath.Join(home, ".local", "state")), "aifo-coder")
+	f.NetworkLogDir = filepath.Join(f.StateDir, "network")
 	f.RuntimeDir = RuntimeDir(f.Env, f.UID)
 	f.ConfigHome = firstNonEmpty(f.Env.absolute("XDG_CONFIG_HOME"), filepath.Join(home, ".config"))
 	f.ConfigDir, err = configDir(f.Env, f.ConfigHome)
@@ -204,10 +220,15 @@ func (f *Facts) readWorkspace(asked string) error {
 	}
 	f.Workspace, err = checkWorkspace(dir)
 	f.HasForks = isDir(filepath.Join(f.Workspace, ForksDir)) && isDir(filepath.Join(f.Workspace, ForksDir, "forks"))
-	if err == nil && asked == "" && f.Workspace == home {
-		err = &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
+	switch {
+	case err != nil:
+		return err
+	case f.Workspace != home:
+		return f.checkOwn()
+	case asked == "":
+		return &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
 	}
-	return err
+	return nil // who names the home directory gives the agent all that is in it
 }
 
 // isDir reports whether path is a directory itself, and no link to one.
@@ -302,6 +323,7 @@ func (f *Facts) ReadEngine(ctx context.Context, c docker.Client, images []string
 		return err // the reason of any other, too
 	}
 	f.Engine, f.Images = &info, present
+	f.AppArmor = apparmor.Host{Engine: info.AppArmor(), Loaded: appArmorLoaded(loadedProfiles, apparmor.File)}
 	return failed
 }
 

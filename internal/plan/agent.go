@@ -17,8 +17,8 @@ import (
 // Variables of the host that reach the agent by name when they are set.
 var passed = []string{"COLORTERM", "EDITOR", "LANG", "NO_COLOR", "TERM", "TZ", "VISUAL"}
 
-// envPrefix marks variables of the host that are passed with the prefix taken off.
-const envPrefix = "AIFO_ENV_"
+// EnvPrefix marks variables of the host that are passed with the prefix taken off.
+const EnvPrefix = "AIFO_ENV_"
 
 func (b planner) agentName() string { return "aifo-coder-" + b.o.Agent.Name + "-" + b.id }
 
@@ -31,20 +31,25 @@ func (b planner) agent(p *Proxy, image string) dockerargs.Run {
 		TTY:         b.f.Interactive(),
 		Name:        name,
 		Hostname:    name,
-		Network:     b.network().Name,
+		Network:     b.networkOf(KindAgent),
 		Labels:      b.labels(KindAgent),
 		CapAdd:      b.caps(toolchain.Kind{}, agentCaps),
+		Security:    security(b.o.AppArmor.Agent),
 		LogDriver:   "none", // what an agent prints may be secret, and is without end
 		PidsLimit:   b.o.Limits.pids(),
 		Memory:      b.o.Limits.Memory,
 		Mounts:      b.agentMounts(p),
+		Tmpfs:       b.tunnelMount(KindAgent, toolchain.Kind{}),
 		Env:         b.agentEnv(p),
 		User:        bootUser,
 		Entrypoint:  execproto.ShimBinary,
 		Image:       image,
 		Args:        b.agentBoot(),
 	}
-	if p != nil && p.SocketDir == "" && b.nativeLinux() {
+	switch {
+	case b.closed(KindAgent):
+		run.AddHosts = ownName(name)
+	case p != nil && p.TCP() && b.nativeLinux():
 		run.AddHosts = []string{hostAlias + ":host-gateway"}
 	}
 	return run
@@ -53,13 +58,21 @@ func (b planner) agent(p *Proxy, image string) dockerargs.Run {
 // agentBoot returns the arguments of the boot program in the agent's container.
 func (b planner) agentBoot() []string {
 	args := append(b.boot(toolchain.Kind{}), "--path-first", execproto.ShimDir)
+	if b.o.Broker != nil {
+		for _, setting := range b.o.Broker.Git {
+			args = append(args, "--git", setting)
+		}
+	}
 	_, config := b.config()
 	args = append(args, config...)
 	for _, s := range b.standIns() {
 		args = append(args, "--stand-in", s)
 	}
-	args = append(args, "--workdir", b.workdir())
+	args = append(append(args, "--workdir", b.workdir()), b.relay(KindAgent)...)
 	command := b.o.Agent.Command(b.o.Args, b.isTool)
+	if b.brokersKeys() {
+		command = b.o.Agent.WithBroker(command, b.o.Broker.Env)
+	}
 	for _, word := range b.o.Agent.WithoutSandbox(command) {
 		args = append(args, "--without-sandbox="+word)
 	}
@@ -112,8 +125,8 @@ func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
 	}
 	config, _ := b.config()
 	mounts = append(mounts, config...)
-	if p != nil && p.SocketDir != "" {
-		mounts = append(mounts, dockerargs.BindRO(p.SocketDir, execproto.SocketDir))
+	if !b.tunnelled(KindAgent) && (p != nil && p.SocketDir != "" || b.hasWayOut(KindAgent)) {
+		mounts = append(mounts, dockerargs.BindRO(b.socketDir(KindAgent), execproto.SocketDir))
 	}
 	return append(mounts, b.caMount()...)
 }
@@ -149,12 +162,14 @@ func (b planner) agentEnv(p *Proxy) []dockerargs.Env {
 		env = append(env, dockerargs.Env{Name: agent.SandboxEnv, Value: "1"})
 	}
 	env = append(env, secretEnv(b.secrets())...)
+	env = append(env, b.brokerEnv()...)
 	env = append(env, b.caEnv()...)
+	env = append(env, b.egressEnv(KindAgent)...)
 	if p == nil {
 		return env
 	}
 	url := dockerargs.Env{Name: execproto.EnvURL, Value: execproto.SocketURL}
-	if p.SocketDir == "" {
+	if p.TCP() {
 		url = dockerargs.Env{Name: execproto.EnvURL, Secret: true} // its port is known only when the proxy listens
 	}
 	return append(env, url, dockerargs.Env{Name: execproto.EnvToken, Secret: true})
@@ -162,25 +177,49 @@ func (b planner) agentEnv(p *Proxy) []dockerargs.Env {
 
 // secrets returns the variables that the agent's vector has by name only.
 func (b planner) secrets() map[string]string {
-	values := b.o.Agent.CredentialValues(b.f.Env.Get)
-	maps.Copy(values, b.net.values)
+	values := map[string]string{}
+	if !b.brokersKeys() {
+		values = b.o.Agent.CredentialValues(b.f.Env.Get)
+	}
+	maps.Copy(values, b.networkValues(KindAgent))
 	for _, name := range passed {
 		if v := b.f.Env.Get(name); v != "" {
 			values[name] = v
 		}
 	}
 	for name, v := range b.f.Env {
-		if name, ok := strings.CutPrefix(name, envPrefix); ok && passable(name) {
+		if name, ok := strings.CutPrefix(name, EnvPrefix); ok && Passable(name) && !b.brokered(name) {
 			values[name] = v
 		}
 	}
 	return values
 }
 
-// passable reports whether AIFO_ENV_<name> may set name in the container. The
+// brokered reports whether the broker stands for a variable, so that it may not be passed.
+func (b planner) brokered(name string) bool {
+	return b.brokersKeys() && slices.Contains(b.o.Agent.Credentials, name)
+}
+
+// brokersKeys reports whether the agent gets placeholders; a broker may be for git alone.
+func (b planner) brokersKeys() bool { return b.o.Broker != nil && b.o.Broker.Placeholders != nil }
+
+// brokerEnv returns the variables that lead the agent to the broker. Its placeholders
+// are made when it starts.
+func (b planner) brokerEnv() []dockerargs.Env {
+	if b.o.Broker == nil {
+		return nil
+	}
+	env := secretEnv(b.o.Broker.Placeholders)
+	for _, name := range slices.Sorted(maps.Keys(b.o.Broker.Env)) {
+		env = append(env, dockerargs.Env{Name: name, Value: b.o.Broker.Env[name]})
+	}
+	return env
+}
+
+// Passable reports whether AIFO_ENV_<name> may set name in the container. The
 // value also stands in the environment of the docker command, so names that
 // steer docker or the loader are refused, as are those that we set ourselves.
-func passable(name string) bool {
+func Passable(name string) bool {
 	if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return false
 	}
@@ -204,7 +243,7 @@ func (b planner) stateDirs() []string {
 // are known only when the proxy listens.
 func ProxyEnv(p Proxy, port int, token string) map[string]string {
 	env := map[string]string{execproto.EnvToken: token}
-	if p.SocketDir == "" {
+	if p.TCP() {
 		env[execproto.EnvURL] = "http://" + path.Join(hostPort(port), execproto.PathExec)
 	}
 	return env

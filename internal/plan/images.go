@@ -84,7 +84,7 @@ func (r resolver) toolchain(s toolchain.Selection) Choice {
 	case s.Version != "":
 		return r.version(k, s.Version, "--toolchain")
 	}
-	if image, source := r.first(kindVariables("AIFO_", k.Name, "_TOOLCHAIN_IMAGE")...); image != "" {
+	if image, source := r.first(ImageVariables(k.Name)...); image != "" {
 		return Choice{Ref: image, Source: source}
 	}
 	if version, source := r.versionVariable(k); version != "" {
@@ -168,7 +168,7 @@ func kindVariables(before, kind, after string) []string {
 // versionVariable returns the version that a variable has for a kind, and the
 // variable's name.
 func (r resolver) versionVariable(k toolchain.Kind) (version, name string) {
-	return r.first(kindVariables("AIFO_", k.Name, "_TOOLCHAIN_VERSION")...)
+	return r.first(VersionVariables(k.Name)...)
 }
 
 // CheckVersions returns an error for a version that a variable asks for, and no

@@ -63,36 +63,38 @@ var registryVariables = []string{
 // networkEnv are the variables that tell a container how to reach the network.
 // Their values may hold passwords.
 type networkEnv struct {
-	values   map[string]string
-	warnings []string
+	proxies, registries map[string]string
+	warnings            []string
 }
 
 // networkEnv returns what every container of the session gets: the proxies and
 // the registries of the host.
 func (b planner) networkEnv() networkEnv {
-	n := networkEnv{values: map[string]string{}}
+	n := networkEnv{proxies: map[string]string{}, registries: map[string]string{}}
 	var unreachable []string
-	pass := func(name, value string) {
+	pass := func(values map[string]string, name, value string) {
 		value, ok := b.fromContainer(value)
 		switch {
 		case value == "":
 		case ok:
-			n.values[name] = value
+			values[name] = value
 		default:
 			unreachable = append(unreachable, name)
 		}
 	}
-	for _, name := range proxyVariables {
-		upper, lower := eitherCase(b.f.Env, name)
-		pass(name, upper)
-		pass(strings.ToLower(name), lower)
+	if b.needsNetwork() { // else the host's proxies are used on the host, where they can be reached
+		for _, name := range proxyVariables {
+			upper, lower := eitherCase(b.f.Env, name)
+			pass(n.proxies, name, upper)
+			pass(n.proxies, strings.ToLower(name), lower)
+		}
 	}
-	if len(n.values) > 0 {
+	if len(n.proxies) > 0 {
 		upper, lower := eitherCase(b.f.Env, noProxy)
-		n.values[noProxy], n.values[strings.ToLower(noProxy)] = b.except(upper), b.except(lower)
+		n.proxies[noProxy], n.proxies[strings.ToLower(noProxy)] = b.except(upper), b.except(lower)
 	}
 	for _, name := range registrySettings(b.f.Env) {
-		pass(name, b.f.Env[name])
+		pass(n.registries, name, b.f.Env[name])
 	}
 	if len(unreachable) > 0 {
 		n.warnings = []string{loopbackWarning(unreachable)}

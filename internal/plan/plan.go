@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/apparmor"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
+	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -45,7 +47,13 @@ type Options struct {
 	Slim    bool   // the slim flavour of the agent image
 	Network string // an existing network to join in place of one of the session's own
 
-	Limits Limits
+	Limits   Limits
+	AppArmor apparmor.Choice
+	Egress   Egress
+	// ModelHosts are what the agent needs to reach its models with its own keys.
+	ModelHosts []netpolicy.Rule
+	// Broker, when set, is what the agent gets in place of keys.
+	Broker *Brokered
 	// Borrowed are host directories that the workspace's repository reads objects from.
 	// Every container gets them read-only, at the same place.
 	Borrowed []string
@@ -65,8 +73,11 @@ type Exec int
 // The ways to run tool calls.
 const (
 	ExecResident Exec = iota // by an exec server in each sidecar
-	ExecStream               // the same, reached through docker exec alone: no file descriptors travel
-	ExecDocker               // by one docker exec for each call
+	// ExecStream is the same, reached through docker exec alone: no file descriptors
+	// travel. Whoever chooses it says that the engine is on another kernel, where sockets of this
+	// host cannot be mounted either.
+	ExecStream
+	ExecDocker // by one docker exec for each call
 )
 
 // DefaultToolGrace is the time between INT, TERM and KILL when nothing else is said.
@@ -101,6 +112,8 @@ type Plan struct {
 	Missing   []MissingImage
 
 	Network  Network
+	WaysOut  []WayOut
+	Tunnels  []Tunnel
 	Proxy    *Proxy // nil without sidecars or without an agent
 	Sidecars []Sidecar
 	Agent    *dockerargs.Run
@@ -118,19 +131,22 @@ type Plan struct {
 	// name only; the docker command gets them in its environment.
 	Secrets map[string]string
 
+	Broker *Brokered // nil: there is no credential broker
+
 	// Warnings are what the user should know beforehand, a line each.
 	Warnings []string
 }
 
 // Network is the session's network.
 type Network struct {
-	Name   string
+	Name   string   // empty: no container joins one
 	Create []string // vector that creates it; nil when it is the user's own
 }
 
 // Proxy is how containers reach the toolexec proxy.
 type Proxy struct {
-	SocketDir string // host directory of the unix socket; empty: TCP
+	SocketDir string // host directory of the unix socket
+	Tunnel    bool   // by the agent's tunnel; without it and a socket: TCP
 	// Loopback says that containers reach the host's loopback, as those of a
 	// virtual machine do; otherwise they reach the gateway of the default bridge.
 	Loopback bool
@@ -161,9 +177,9 @@ func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
 	b.net = b.networkEnv()
 	p := Plan{
-		ID: id, Network: b.network(), Exec: o.Exec, Kinds: o.Kinds,
+		ID: id, Network: b.network(), WaysOut: b.waysOut(), Tunnels: b.tunnels(), Broker: o.Broker, Exec: o.Exec, Kinds: o.Kinds,
 		ToolTimeout: o.ToolTimeout, ToolGrace: cmp.Or(o.ToolGrace, DefaultToolGrace),
-		Warnings: slices.Concat(f.Warnings, b.net.warnings),
+		Warnings: slices.Concat(f.Warnings, b.net.warnings, b.seccompWarning(), b.openWarning()),
 	}
 	for _, s := range o.Toolchains {
 		p.Sidecars = append(p.Sidecars, b.sidecar(s))
@@ -192,7 +208,26 @@ type planner struct {
 	net networkEnv
 }
 
+// seccompWarning tells of an engine that lets containers make every system call.
+func (b planner) seccompWarning() []string {
+	if b.f.Engine == nil || b.f.Engine.Seccomp() {
+		return nil
+	}
+	return []string{"this engine does not filter the system calls of containers (seccomp): docker info tells its security options"}
+}
+
+// security returns the --security-opt that names an AppArmor profile.
+func security(profile string) []string {
+	if profile == "" {
+		return nil
+	}
+	return []string{"apparmor=" + profile}
+}
+
 func (b planner) network() Network {
+	if !b.needsNetwork() {
+		return Network{}
+	}
 	if b.o.Network != "" {
 		return Network{Name: b.o.Network}
 	}
@@ -219,11 +254,16 @@ func (b planner) proxy() *Proxy {
 	switch {
 	case len(b.o.Toolchains) == 0:
 		return nil
-	case b.o.UnixSocket:
+	case b.tunnelled(KindAgent) && (b.o.UnixSocket || b.closed(KindAgent)):
+		return &Proxy{Tunnel: true}
+	case b.o.UnixSocket, b.closed(KindAgent):
 		return &Proxy{SocketDir: b.socketDir(KindAgent)}
 	}
 	return &Proxy{Loopback: !b.nativeLinux()}
 }
+
+// TCP reports whether the proxy listens on a port of this host.
+func (p Proxy) TCP() bool { return p.SocketDir == "" && !p.Tunnel }
 
 // socketDir returns the host directory of the sockets that a container of the
 // kind sees.
@@ -232,16 +272,22 @@ func (b planner) socketDir(kind string) string {
 	return filepath.Join(dir, kind)
 }
 
-// SocketDirs returns the host directories of sockets.
+// SocketDirs returns the host directories of sockets, each once.
 func (p Plan) SocketDirs() []string {
 	var dirs []string
-	if p.Proxy != nil && p.Proxy.SocketDir != "" {
-		dirs = append(dirs, p.Proxy.SocketDir)
+	add := func(dir string) {
+		if dir != "" && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	if p.Proxy != nil {
+		add(p.Proxy.SocketDir)
 	}
 	for _, s := range p.Sidecars {
-		if s.SocketDir != "" {
-			dirs = append(dirs, s.SocketDir)
-		}
+		add(s.SocketDir)
+	}
+	for _, w := range p.WaysOut {
+		add(w.Dir)
 	}
 	return dirs
 }

@@ -34,7 +34,7 @@ func facts() hostfacts.Facts {
 		StateDir: "/home/ann/.local/state/aifo-coder", ShimDir: "/home/ann/.cache/aifo-coder/shims/0123456789abcdef",
 		Git:    hostfacts.GitIdentity{Name: "Ann Example", Email: "ann@example.org"},
 		Owner:  hostfacts.Owner{Host: "box", PID: 4242, Start: "boot.99"},
-		Engine: &docker.Info{Architecture: "x86_64"},
+		Engine: &docker.Info{Architecture: "x86_64", SecurityOptions: []string{"name=seccomp,profile=default"}},
 		Images: map[string]bool{"aifo-coder-toolchain-rust:latest": true},
 	}
 }
@@ -265,7 +265,7 @@ func TestWorkdir(t *testing.T) {
 // desktop are the facts where the engine runs in a virtual machine.
 func desktop() hostfacts.Facts {
 	f := facts()
-	f.Engine = &docker.Info{OperatingSystem: "Docker Desktop"}
+	f.Engine = &docker.Info{OperatingSystem: "Docker Desktop", SecurityOptions: []string{"name=seccomp,profile=builtin"}}
 	return f
 }
 

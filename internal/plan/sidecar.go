@@ -56,30 +56,36 @@ func (b planner) sidecarName(kind string) string { return "aifo-tc-" + kind + "-
 
 func (b planner) sidecar(s toolchain.Selection) Sidecar {
 	name, image := b.sidecarName(s.Kind.Name), b.images().toolchain(s)
+	secrets := b.networkValues(s.Kind.Name)
 	run := dockerargs.Run{
 		// Not removed by itself: when it fails to start, its log tells why.
 		Detach:     true,
 		LogDriver:  "local",
 		Name:       name,
 		Hostname:   name,
-		Network:    b.network().Name,
+		Network:    b.networkOf(s.Kind.Name),
 		Labels:     b.labels(s.Kind.Name),
 		CapAdd:     b.caps(s.Kind, sidecarCaps),
+		Security:   security(b.o.AppArmor.Sidecar),
 		PidsLimit:  b.o.Limits.pids(),
 		Memory:     b.o.Limits.Memory,
 		Mounts:     b.sidecarMounts(s.Kind),
-		Env:        append(b.sidecarEnv(s.Kind), secretEnv(b.net.values)...),
+		Tmpfs:      b.tunnelMount(s.Kind.Name, s.Kind),
+		Env:        append(b.sidecarEnv(s.Kind), secretEnv(secrets)...),
 		User:       bootUser,
 		Entrypoint: execproto.ShimBinary,
 		Image:      image.Ref,
 		Args:       b.sidecarBoot(s.Kind),
 	}
-	if b.o.Agent != nil && !b.o.UnixSocket && b.nativeLinux() {
+	switch {
+	case b.closed(s.Kind.Name):
+		run.AddHosts = ownName(name)
+	case b.o.Agent != nil && !b.o.UnixSocket && b.nativeLinux():
 		run.AddHosts = []string{hostAlias + ":host-gateway"}
 	}
 	return Sidecar{
 		Kind: s.Kind.Name, Image: image.Ref, Source: image.Source, User: b.userSpec(s.Kind), Run: run, Bootstrap: b.bootstrap(s.Kind, name),
-		SocketDir: b.serveDir(s.Kind.Name), Secrets: b.net.values,
+		SocketDir: b.serveDir(s.Kind.Name), Secrets: secrets,
 	}
 }
 
@@ -110,7 +116,7 @@ func (b planner) sidecarBoot(k toolchain.Kind) []string {
 			args = append(args, "--cache", c.Name()+":"+c.Link)
 		}
 	}
-	return append(args, "--stay")
+	return append(append(args, b.relay(k.Name)...), "--stay")
 }
 
 func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
@@ -125,8 +131,8 @@ func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
 			mounts = append(mounts, dockerargs.Volume(c.Volume, path.Join(execproto.CacheRoot, c.Name())))
 		}
 	}
-	if dir := b.serveDir(k.Name); dir != "" {
-		mounts = append(mounts, dockerargs.BindRO(dir, execproto.SocketDir))
+	if b.serveDir(k.Name) != "" || b.hasWayOut(k.Name) && !b.tunnelled(k.Name) {
+		mounts = append(mounts, dockerargs.BindRO(b.socketDir(k.Name), execproto.SocketDir))
 	}
 	return append(mounts, b.caMount()...)
 }
@@ -152,7 +158,15 @@ func (b planner) sidecarEnv(k toolchain.Kind) []dockerargs.Env {
 	for _, name := range slices.Sorted(maps.Keys(k.Env)) {
 		env = append(env, dockerargs.Env{Name: name, Value: r.Replace(k.Env[name])})
 	}
-	return append(env, b.caEnv()...)
+	return append(append(env, b.caEnv()...), b.egressEnv(k.Name)...)
+}
+
+// relay returns the argument that makes a container's way out.
+func (b planner) relay(container string) []string {
+	if b.hasWayOut(container) {
+		return []string{"--relay"}
+	}
+	return nil
 }
 
 // Call is one command for a sidecar.

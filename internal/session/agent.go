@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
+	"github.com/aifo-coder/aifo-coder/internal/notify"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
@@ -34,6 +36,7 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 	if env == nil {
 		env = map[string]string{}
 	}
+	maps.Copy(env, s.placeholders)
 	s.onCleanup(s.awaitAgentGone)
 	var sc *sidecars
 	if s.Plan.Proxy != nil {
@@ -89,6 +92,7 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	}
 	s.Docker.Traced(cmd.Argv)
 
+	s.startTunnel(ended, plan.KindAgent)
 	unhook := context.AfterFunc(running, func() { s.keepRemovingAgent(ended) })
 	err := proc.Run(lasting, cmd)
 	end()
@@ -207,6 +211,7 @@ func (s *Session) startProxy(sc *sidecars) (map[string]string, error) {
 	proxy := execproxy.New(execproxy.Config{
 		Token: token, Executor: sc.exec, Sidecars: sc, Complete: newCompleter(s.Plan.Kinds, sc.exec).complete,
 		Candidates: s.Plan.Kinds.Candidates, Toolchains: s.toolchains(), MaxRuntime: s.Plan.ToolTimeout, Log: s.Log,
+		Notify: notify.New(notify.FromEnv(s.Facts.Env, s.Facts.Home, s.Facts.Workspace, s.Facts.StateDir)).Run,
 	})
 	go func() {
 		if err := proxy.Serve(listener); err != nil {
@@ -233,7 +238,10 @@ func (s *Session) toolchains() []execproxy.Toolchain {
 
 func (s *Session) listen() (net.Listener, error) {
 	p := s.Plan.Proxy
-	if p.SocketDir != "" {
+	switch {
+	case p.Tunnel:
+		return s.tunnels[plan.KindAgent].Listener(execproto.SocketName), nil
+	case p.SocketDir != "":
 		return execproxy.ListenUnix(p.SocketDir)
 	}
 	host := "127.0.0.1"

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/broker"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
@@ -22,6 +23,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/tunnel"
 	"github.com/aifo-coder/aifo-coder/shims"
 )
 
@@ -49,6 +51,8 @@ type Session struct {
 	Notice func(string)
 	// Ready, when set, is called once when all sidecars have started.
 	Ready func()
+	// Broker is what the plan's credential broker serves.
+	Broker broker.Config
 	// Lock makes the session the only one on its workspace.
 	Lock bool
 	// Named says that the id was chosen outside, so that a killed session may have had it.
@@ -57,6 +61,9 @@ type Session struct {
 	watch   *signalWatch
 	started event // the agent's start is over, or cannot wait any more
 	gateway func() (string, error)
+	tunnels map[string]*tunnel.Host // by container
+	// placeholders are the agent's variables that stand for keys.
+	placeholders map[string]string
 
 	agentGone chan error // gets the result of removing the agent's container
 	undo      []func(context.Context) error
@@ -115,7 +122,7 @@ func (s *Session) start(ctx context.Context) (int, error) {
 
 // prepare does everything that comes before the agent's container.
 func (s *Session) prepare(ctx context.Context) error {
-	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.installShims, s.installCABundle, s.pull, s.sweepNamed, s.startSweep, s.findGateway, s.createNetwork}
+	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.openTunnels, s.openWaysOut, s.installShims, s.installCABundle, s.pull, s.sweepNamed, s.startSweep, s.findGateway, s.createNetwork}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -231,7 +238,7 @@ func (e *PullError) Hint() string {
 // beside the making of the network: either takes a docker command.
 func (s *Session) findGateway(ctx context.Context) error {
 	p := s.Plan.Proxy
-	if p == nil || p.SocketDir != "" || p.Loopback {
+	if p == nil || !p.TCP() || p.Loopback {
 		return nil
 	}
 	s.gateway = sync.OnceValues(func() (string, error) {
@@ -257,6 +264,9 @@ func (s *Session) hostGateway(ctx context.Context) (string, error) {
 
 func (s *Session) createNetwork(ctx context.Context) error {
 	n := s.Plan.Network
+	if n.Name == "" {
+		return nil
+	}
 	if n.Create == nil {
 		ok, err := s.Docker.NetworkExists(ctx, n.Name)
 		if err == nil && !ok {

@@ -104,6 +104,7 @@ func (s *Session) startSidecar(ctx context.Context, e executor, one *sidecar) er
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
 	one.created = true
+	s.startTunnel(ctx, one.Kind)
 	if err := s.awaitReady(ctx, e, one); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}

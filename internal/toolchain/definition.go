@@ -120,6 +120,7 @@ func (k Kind) extended(d Kind) Kind {
 	k.Places = slices.Concat(k.Places, d.Places)
 	k.Caches = slices.Concat(k.Caches, d.Caches)
 	k.Fetch = slices.Concat(k.Fetch, d.Fetch)
+	k.Hosts = slices.Concat(k.Hosts, d.Hosts)
 	env := maps.Clone(k.Env)
 	if env == nil {
 		env = map[string]string{}
@@ -172,7 +173,7 @@ var (
 )
 
 // neverTools are names that every script counts on, and our own.
-var neverTools = []string{"sh", "bash", "dash", "env", "aifo-shim", "aifo-run", "aifo-tools", "say"}
+var neverTools = []string{"sh", "bash", "dash", "env", "aifo-shim", "aifo-run", "aifo-tools", "say", "notifications-cmd"}
 
 // agentPrograms would be shadowed by a tool of the same name.
 var agentPrograms = []string{"aider", "codex", "crush", "openhands", "opencode", "plandex"}
@@ -194,7 +195,7 @@ func (d definition) check() error {
 	case d.Extends == "" && len(d.Tools)+len(d.Shared) == 0:
 		return errors.New(`it has no "tools"`)
 	}
-	return errors.Join(d.checkImages(), d.checkNames(), d.checkPlaces(), d.checkCaches(), d.checkUser(), d.checkFetch())
+	return errors.Join(d.checkImages(), d.checkNames(), d.checkPlaces(), d.checkCaches(), d.checkUser(), d.checkFetch(), d.checkHosts())
 }
 
 func (d definition) checkImages() error {

@@ -164,6 +164,7 @@ func TestDefineRefuses(t *testing.T) {
 		"group root":           {base + "user: '1:0'\n", `user "1:0"`},
 		"user by name":         {base + "user: root\n", `user "root"`},
 		"probe of another":     {base + "probe: [rm, -rf]\n", "probe"},
+		"host of ours":         {base + "hosts: [127.0.0.1]\n", "hosts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Set{}.With("my.yaml", []byte(tt.file))

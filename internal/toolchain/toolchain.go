@@ -33,6 +33,7 @@ type Kind struct {
 	Env    map[string]string `yaml:"env"`   // set in the sidecar; {NAME} is the value of a cache's variable
 	User   string            `yaml:"user"`  // UID:GID of the tools; empty: the caller
 	Probe  []string          `yaml:"probe"` // prints the version
+	Hosts  []string          `yaml:"hosts"` // that an allowlist lets the sidecar reach: HOST[:PORT] or @PRESET
 	Fetch  []Fetch           `yaml:"fetch"` // what calls may ask for that the image lacks
 }
 
