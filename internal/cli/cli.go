@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"os"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/aifo-coder/aifo-coder/internal/broker"
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
 	"github.com/aifo-coder/aifo-coder/internal/fork"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
@@ -35,7 +37,13 @@ func Main(args []string, streams session.Streams) int {
 // run is Main; pane is what the agent is to know of fork mode when it runs in one
 // of its panes.
 func run(ctx context.Context, args []string, streams session.Streams, pane *pane) int {
+	// Libraries write to the standard logger what a container may have brought about; our own
+	// words go through the printer.
+	stdlog.SetOutput(io.Discard)
 	a := &app{streams: streams, env: hostfacts.EnvOf(os.Environ()), pane: pane}
+	if pane != nil {
+		a.overlay(pane.configured)
+	}
 	a.printer = ui.Printer{W: streams.Err}
 	root := a.root()
 	root.SetArgs(args)
@@ -74,9 +82,11 @@ type app struct {
 	flags   flags
 	printer ui.Printer
 	log     *slog.Logger
-	pane    *pane      // nil outside of fork mode
-	steps   fork.Steps // nil but in tests
-	mode    ui.Mode    // of colours
+	pane    *pane // nil outside of fork mode
+	config  configuration
+	steps   fork.Steps    // nil but in tests
+	mode    ui.Mode       // of colours
+	broker  broker.Config // of the session's credential broker
 
 	started bool // the command line was understood
 	code    int  // exit code of a command that succeeded
@@ -114,11 +124,17 @@ func (a *app) root() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			if a.flags.fork.panes > 0 && cmd.GroupID != groupAgents {
 				return fmt.Errorf("--fork goes with an agent, not with %q", cmd.CommandPath())
 			}
-			return a.begin(cmd.Flags())
+			if err := a.configure(cmd); err != nil {
+				return err
+			}
+			if err := a.begin(cmd.Flags()); err != nil {
+				return err
+			}
+			return a.configureSession(cmd, args)
 		},
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
@@ -130,7 +146,7 @@ func (a *app) root() *cobra.Command {
 	)
 	a.flags.register(root)
 	a.addAgents(root)
-	root.AddCommand(a.toolchainCmd(), a.cacheClearCmd(), a.imagesCmd(), a.versionCmd(), a.forkCmd())
+	root.AddCommand(a.toolchainCmd(), a.cacheClearCmd(), a.imagesCmd(), a.credentialsCmd(), a.networkCmd(), a.versionCmd(), a.appArmorCmd(), a.forkCmd(), a.configCmd(), a.trustCmd())
 	return root
 }
 

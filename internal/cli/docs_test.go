@@ -119,7 +119,7 @@ func TestDocsNameEveryFlagAndNoOther(t *testing.T) {
 }
 
 // readers are the packages whose AIFO_ variables concern users.
-var readers = []string{"internal/agent", "internal/cli", "internal/execproto", "internal/hostfacts", "internal/plan", "internal/session", "internal/shim"}
+var readers = []string{"internal/agent", "internal/apparmor", "internal/cli", "internal/execproto", "internal/hostfacts", "internal/notify", "internal/plan", "internal/session", "internal/shim"}
 
 // variables returns the names that begin with AIFO_ in the string literals of
 // the readers, and those that are put together from a kind.

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,7 +92,8 @@ func (f fakeDocker) run() int {
 	switch f.verb() {
 	case "info":
 		f.parse(1, "--format=")
-		fmt.Println(`{"ServerVersion":"99","OperatingSystem":"Fake","OSType":"linux","Architecture":"x86_64","SecurityOptions":["name=seccomp,profile=builtin"]}`)
+		fmt.Printf(`{"ServerVersion":"99","OperatingSystem":%q,"OSType":"linux","Architecture":"x86_64","SecurityOptions":[%s]}`+"\n",
+			cmp.Or(os.Getenv("FAKE_DOCKER_OS"), "Fake"), cmp.Or(os.Getenv("FAKE_DOCKER_SECURITY"), `"name=seccomp,profile=builtin"`))
 		return 0
 	case "run":
 		return f.runContainer()
@@ -457,7 +459,7 @@ func (f fakeDocker) matches(o object, filter string) bool {
 
 var runOptions = []string{
 	"--detach", "--rm", "--interactive", "--tty", "--init", "--pull=never", "--name=", "--hostname=", "--network=", "--add-host=", "--label=",
-	"--user=", "--cap-drop=", "--cap-add=", "--security-opt=", "--pids-limit=", "--log-driver=", "--mount=", "--env=", "--workdir=", "--entrypoint=",
+	"--user=", "--cap-drop=", "--cap-add=", "--security-opt=", "--pids-limit=", "--log-driver=", "--mount=", "--tmpfs=", "--env=", "--workdir=", "--entrypoint=",
 }
 
 func (f fakeDocker) runContainer() int {
@@ -470,7 +472,7 @@ func (f fakeDocker) runContainer() int {
 		fmt.Fprintln(os.Stderr, "docker: no such image: "+p.args[0])
 		return 125
 	}
-	if net := p.opt("--network"); !f.has("networks", net) {
+	if net := p.opt("--network"); net != "none" && !f.has("networks", net) {
 		fmt.Fprintln(os.Stderr, "docker: network "+net+" not found")
 		return 125
 	}

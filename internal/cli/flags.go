@@ -37,7 +37,9 @@ type flags struct {
 	memory      string
 	pids        int
 
-	fork forkFlags
+	egress egressFlags
+	broker brokerFlags
+	fork   forkFlags
 
 	nonInteractive bool
 	quiet          bool
@@ -64,6 +66,8 @@ func (f *flags) register(root *cobra.Command) {
 	fs.StringVar(&f.workspace, "workspace", "", "mount `DIR` as /workspace (default: the repository around the working directory)")
 	fs.StringVar(&f.memory, "memory", "", "let each container have `SIZE` of memory at most, as in 2g or 512m")
 	fs.IntVar(&f.pids, "pids-limit", 0, fmt.Sprintf("let each container have `N` processes and threads at most (default %d)", plan.DefaultPids))
+	f.egress.register(fs)
+	f.broker.register(fs)
 	f.fork.register(fs)
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done instead of doing it")
 	fs.BoolVar(&f.nonInteractive, "non-interactive", false, "never ask a question")
@@ -92,6 +96,10 @@ func (f *flags) registerCompletions(root *cobra.Command) {
 		"docker-network":      cobra.NoFileCompletions,
 		"memory":              cobra.NoFileCompletions,
 		"pids-limit":          cobra.NoFileCompletions,
+		"network-policy":      f.completePolicies,
+		"allow-host":          f.completeHosts,
+		"credentials":         fixed(credentialsPass, credentialsBroker),
+		"broker-git":          cobra.NoFileCompletions,
 		"fork":                cobra.NoFileCompletions,
 		"fork-session-name":   cobra.NoFileCompletions,
 		"fork-layout":         fixed(layouts...),
@@ -130,6 +138,9 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 		Network:     firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
 	}
 	if o.Limits, err = f.limits(); err != nil {
+		return plan.Options{}, err
+	}
+	if o.Egress, err = f.egress.parse(env, kinds); err != nil {
 		return plan.Options{}, err
 	}
 	if o.GlobalTypeScript, err = parseBootstrap(f.bootstrap); err != nil {

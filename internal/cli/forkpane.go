@@ -25,6 +25,9 @@ type pane struct {
 	borrowed []string
 	panes    int // that share the machine
 	ready    func()
+	// configured are the variables that configuration files set when the session was
+	// started, for a pane in the process that read them.
+	configured map[string]string
 }
 
 func newPane(s fork.Service, r fork.Record, p fork.Pane, ready func()) *pane {
@@ -126,7 +129,9 @@ func (a *app) paneProcess(s fork.Service, r fork.Record, index int) (fork.PanePr
 			if err := os.Chdir(dir); err != nil {
 				return 0, fmt.Errorf("go to the clone: %w", err)
 			}
-			return run(ctx, r.Argv, a.streams, newPane(s, r, p, started)), nil
+			pane := newPane(s, r, p, started)
+			pane.configured = a.config.variables
+			return run(ctx, r.Argv, a.streams, pane), nil
 		},
 	}
 	if r.Runner == fork.RunnerTmux {
@@ -141,7 +146,9 @@ func (a *app) panePrompt(s fork.Service, r fork.Record, p fork.Pane) fork.Prompt
 		In: a.streams.In, Out: a.streams.Out, Wait: promptTime(a.env),
 		Shell: func(ctx context.Context) error {
 			shell := slices.Concat(r.Argv[:slices.Index(r.Argv, r.Agent)], []string{agent.Shell})
-			run(ctx, shell, a.streams, newPane(s, r, p, nil)) // it has said what went wrong
+			pane := newPane(s, r, p, nil)
+			pane.configured = a.config.variables
+			run(ctx, shell, a.streams, pane) // it has said what went wrong
 			return nil
 		},
 	}

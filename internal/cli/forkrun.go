@@ -118,7 +118,7 @@ func (a *app) launch(ctx context.Context, s fork.Service, r fork.Record) error {
 // start starts the panes, and returns when they run.
 func (a *app) start(ctx context.Context, s fork.Service, r fork.Record, spec panes.Spec) error {
 	for _, p := range spec.Panes {
-		if err := fork.PreparePane(s.Store, r.SID, p.Index, s.RuntimeDir, os.Environ()); err != nil {
+		if err := fork.PreparePane(s.Store, r.SID, p.Index, s.RuntimeDir, a.config.environ(os.Environ())); err != nil {
 			return err
 		}
 	}

@@ -61,6 +61,9 @@ func (s *forkStart) decide(ctx context.Context, fs *pflag.FlagSet) error {
 	if s.facts, err = s.app.facts(ctx, s.options); err != nil {
 		return err
 	}
+	if err := s.app.decide(ctx, &s.options, s.facts); err != nil {
+		return err
+	}
 	s.service = s.app.service(s.facts)
 	if s.repo, err = git.Open(ctx, s.facts.Workspace); err != nil {
 		return err

@@ -40,6 +40,9 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 		return err
 	}
 	a.pane.complete(&o, &f)
+	if err := a.decide(ctx, &o, f); err != nil {
+		return err
+	}
 	a.warnDefinitions(f)
 	p := plan.Build(o, f, id)
 	for _, w := range append(deprecated(a.env), p.Warnings...) {
@@ -67,6 +70,7 @@ func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error
 	if err != nil {
 		return f, err
 	}
+	f.Env = a.config.environment(f.Env)
 	f.ReadFiles(plan.ConfigFiles(o.Agent, f))
 	err = f.ReadEngine(ctx, a.docker(), plan.Images(o, f.Env))
 	if err != nil && !a.flags.dryRun {
@@ -127,8 +131,8 @@ func (a *app) act(ctx context.Context, p plan.Plan, f hostfacts.Facts) error {
 	s := &session.Session{
 		Plan: p, Facts: f, Docker: a.docker(), Streams: a.streams, Log: a.log,
 		Notice: a.printer.Notice, Named: a.pane != nil || a.env.Get(envSessionID) != "",
-		Ready: a.pane.started(),
-		Lock:  p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
+		Ready: a.pane.started(), Broker: a.broker,
+		Lock: p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
 	}
 	code, err := s.Run(ctx)
 	if err != nil {
