@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,7 @@ type caller struct {
 	runtime   string
 	workspace string
 	env       []string
+	program   string // in place of the usual one, if set
 }
 
 // needEngine skips the test where there is no engine; where one is required, no test
@@ -188,7 +190,7 @@ func (c *caller) own(dir string) {
 
 // command returns aifo-coder with args, unstarted, in the caller's workspace.
 func (c *caller) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, cmp.Or(c.program, program), args...)
 	cmd.Dir, cmd.Env = c.workspace, c.env
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = wait
@@ -324,6 +326,14 @@ type session struct {
 // start starts aifo-coder and waits until it printed READY.
 func (c *caller) start(args ...string) *session {
 	c.t.Helper()
+	s := c.begin(args...)
+	eventually(c.t, func() bool { return strings.Contains(s.out.String(), "READY") }, "the session is ready")
+	return s
+}
+
+// begin starts aifo-coder.
+func (c *caller) begin(args ...string) *session {
+	c.t.Helper()
 	s := &session{cmd: c.command(c.t.Context(), args...), out: &syncBuffer{}, done: make(chan error, 1)}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	in, err := s.cmd.StdinPipe()
@@ -331,17 +341,21 @@ func (c *caller) start(args ...string) *session {
 	s.in = in
 	require.NoError(c.t, s.cmd.Start())
 	go func() { s.done <- s.cmd.Wait() }()
-	eventually(c.t, func() bool { return strings.Contains(s.out.String(), "READY") }, "the session is ready")
 	return s
 }
 
 // end waits for the session's end and returns its exit code.
 func (s *session) end(t *testing.T) int {
 	t.Helper()
+	return s.endWithin(t, wait)
+}
+
+func (s *session) endWithin(t *testing.T, limit time.Duration) int {
+	t.Helper()
 	select {
 	case <-s.done:
 		return s.cmd.ProcessState.ExitCode()
-	case <-time.After(wait):
+	case <-time.After(limit):
 		t.Fatalf("the session did not end; it printed:\n%s", s.out.String())
 		return -1
 	}

@@ -149,21 +149,28 @@ func gateway(t *testing.T) string {
 	return addr.String()
 }
 
-// corpServer is an HTTPS server whose certificate a private authority signed.
+// corpServer is an HTTPS server of the host whose certificate a private authority signed.
 func corpServer(t *testing.T) (server *httptest.Server, authority []byte) {
+	t.Helper()
+	return privateServer(t, "host.docker.internal", gateway(t), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "corp") }))
+}
+
+// privateServer is an HTTPS server at an address with a certificate for name, which a
+// private authority signed.
+func privateServer(t *testing.T, name, address string, handler http.Handler) (server *httptest.Server, authority []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "e2e authority"}, DNSNames: []string{"host.docker.internal"},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "e2e authority"}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
-	listener, err := net.Listen("tcp", net.JoinHostPort(gateway(t), "0"))
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	require.NoError(t, err)
-	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "corp") }))
+	server = httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = nil
 	server.Listener = listener
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
