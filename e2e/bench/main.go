@@ -87,15 +87,35 @@ func run() error {
 	defer os.RemoveAll(dir)
 	b := bench{program: program, dir: dir}
 	header()
+	for _, s := range sections {
+		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], s.name) {
+			continue
+		}
+		if err := s.measure(&b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sections are what is measured, all of it unless some are named as arguments.
+var sections = []struct {
+	name    string
+	measure func(*bench) error
+}{
+	{"calls", (*bench).calls},
+	{"protection", (*bench).protection},
+	{"sessions", (*bench).sessions},
+	{"forks", (*bench).forks},
+}
+
+func (b *bench) calls() error {
 	for _, p := range parts {
 		if err := b.measure(p); err != nil {
 			return err
 		}
 	}
-	if err := b.sessions(); err != nil {
-		return err
-	}
-	return b.forks()
+	return nil
 }
 
 type bench struct{ program, dir string }

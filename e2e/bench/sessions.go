@@ -34,7 +34,8 @@ func (b *bench) sessions() error {
 	runs := []*starter{
 		{name: "bare docker run", command: bareRun(), script: twoTimes},
 		{name: "the same on a network that exists", command: bareRun("--network", benchNetwork), script: twoTimes},
-		{name: "session with five toolchains", command: b.session, script: timesAndTools},
+		{name: "session with five toolchains", command: b.session(), script: timesAndTools},
+		{name: "the same with an allowlist", command: b.session("--network-policy", "allowlist"), script: timesAndTools},
 	}
 	for range sessionRuns {
 		for _, r := range runs {
@@ -62,11 +63,15 @@ func bareRun(flags ...string) func(script string) *exec.Cmd {
 	return func(script string) *exec.Cmd { return exec.Command("docker", append(slices.Clip(args), script)...) }
 }
 
-func (b *bench) session(script string) *exec.Cmd {
-	cmd := exec.Command(b.program, "--toolchain", "rust", "--toolchain", "node", "--toolchain", "python",
-		"--toolchain", "c-cpp", "--toolchain", "go", "shell", "--", "sh", "-c", script)
-	cmd.Dir = b.dir
-	return cmd
+func (b *bench) session(flags ...string) func(script string) *exec.Cmd {
+	args := append([]string{
+		"--toolchain", "rust", "--toolchain", "node", "--toolchain", "python", "--toolchain", "c-cpp", "--toolchain", "go",
+	}, append(flags, "shell", "--", "sh", "-c")...)
+	return func(script string) *exec.Cmd {
+		cmd := exec.Command(b.program, append(slices.Clip(args), script)...)
+		cmd.Dir = b.dir
+		return cmd
+	}
 }
 
 // once runs it and notes how long its start and its end took.
