@@ -144,7 +144,9 @@ func gateway(t *testing.T) string {
 	needEngine(t)
 	bridge, err := engine.Client{}.Bridge(t.Context(), "bridge")
 	require.NoError(t, err)
-	addr, ok := bridge.HostAddress(hostfacts.Addresses())
+	own, err := hostfacts.Addresses()
+	require.NoError(t, err)
+	addr, ok := bridge.HostAddress(own)
 	require.True(t, ok)
 	return addr.String()
 }

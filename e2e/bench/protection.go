@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -99,8 +100,9 @@ func (b *bench) shielded(s *shield, model string) error {
 // returns its address.
 func serveModel() (url string, stop func(), err error) {
 	bridge, err := docker.Client{}.Bridge(context.Background(), "bridge")
-	addr, ok := bridge.HostAddress(hostfacts.Addresses())
-	if err != nil || !ok {
+	own, ownErr := hostfacts.Addresses()
+	addr, ok := bridge.HostAddress(own)
+	if err := errors.Join(err, ownErr); err != nil || !ok {
 		return "", nil, fmt.Errorf("find the gateway: %w", err)
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(addr.String(), "0"))

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 )
 
@@ -81,7 +82,7 @@ type dialer struct {
 }
 
 func newDialer(cfg Config) dialer {
-	d := dialer{policy: cfg.Policy, resolve: cfg.Resolve, proxy: cfg.Proxy, own: interfaceAddrs}
+	d := dialer{policy: cfg.Policy, resolve: cfg.Resolve, proxy: cfg.Proxy, own: hostfacts.Addresses}
 	if d.resolve == nil {
 		d.resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -94,23 +95,6 @@ func newDialer(cfg Config) dialer {
 		return new(net.Dialer).DialContext(ctx, "tcp", a.String())
 	}
 	return d
-}
-
-// interfaceAddrs returns the addresses of this host's interfaces.
-func interfaceAddrs() ([]netip.Addr, error) {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("find the addresses of this host: %w", err)
-	}
-	var own []netip.Addr
-	for _, a := range list {
-		if n, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok {
-				own = append(own, ip.Unmap())
-			}
-		}
-	}
-	return own, nil
 }
 
 // proxyFor returns the host's proxy for a destination that is allowed, or nil. What is

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 )
 
@@ -54,7 +55,7 @@ func TestTunnelRefused(t *testing.T) {
 		"nothing.example":   {},
 		"this-host.example": nil, // filled in below
 	}
-	own, err := interfaceAddrs()
+	own, err := hostfacts.Addresses()
 	require.NoError(t, err)
 	refusedByResolver["this-host.example"] = own
 	resolve := func(_ context.Context, host string) ([]netip.Addr, error) {

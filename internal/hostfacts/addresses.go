@@ -1,16 +1,16 @@
 package hostfacts
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 )
 
-// Addresses returns the addresses of this host's interfaces; none when they cannot be
-// listed.
-func Addresses() []netip.Addr {
+// Addresses returns the addresses of this host's interfaces.
+func Addresses() ([]netip.Addr, error) {
 	list, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("find the addresses of this host: %w", err)
 	}
 	var addrs []netip.Addr
 	for _, a := range list {
@@ -18,5 +18,5 @@ func Addresses() []netip.Addr {
 			addrs = append(addrs, prefix.Addr().Unmap())
 		}
 	}
-	return addrs
+	return addrs, nil
 }

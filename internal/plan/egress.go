@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -168,11 +169,7 @@ func HostRule(u *url.URL, source string) []netpolicy.Rule {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return nil
 	}
-	host := u.Hostname()
-	if slices.Contains([]byte(host), ':') {
-		host = "[" + host + "]"
-	}
-	rules, err := netpolicy.Parse(host+":"+port, source)
+	rules, err := netpolicy.Parse(net.JoinHostPort(u.Hostname(), port), source)
 	if err != nil {
 		return nil
 	}
@@ -186,14 +183,14 @@ func (b planner) egressEnv(container string) []dockerargs.Env {
 		return nil
 	}
 	var env []dockerargs.Env
-	for _, name := range []string{"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "http_proxy", "https_proxy"} {
-		env = append(env, dockerargs.Env{Name: name, Value: execproto.EgressURL})
+	both := func(name, value string) {
+		env = append(env, dockerargs.Env{Name: name, Value: value}, dockerargs.Env{Name: strings.ToLower(name), Value: value})
 	}
-	return append(env,
-		dockerargs.Env{Name: "NODE_USE_ENV_PROXY", Value: "1"},
-		dockerargs.Env{Name: "NO_PROXY", Value: loopbackNames},
-		dockerargs.Env{Name: "no_proxy", Value: loopbackNames},
-	)
+	for _, name := range proxyVariables {
+		both(name, execproto.EgressURL)
+	}
+	both(noProxy, loopbackNames)
+	return append(env, dockerargs.Env{Name: "NODE_USE_ENV_PROXY", Value: "1"})
 }
 
 // loopbackNames are what a container reaches without a way out.

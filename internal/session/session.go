@@ -255,7 +255,11 @@ func (s *Session) hostGateway(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	addr, ok := bridge.HostAddress(hostfacts.Addresses())
+	own, err := hostfacts.Addresses()
+	if err != nil {
+		return "", err
+	}
+	addr, ok := bridge.HostAddress(own)
 	if !ok {
 		return "", errors.New("the engine's default bridge has no IPv4 address of this host")
 	}
