@@ -8,11 +8,6 @@ import (
 	"syscall"
 )
 
-// openPlain opens a file without following a link or waiting for the writer of a pipe.
-func openPlain(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-}
-
 // ours reports whether a file belongs to this user.
 func ours(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)

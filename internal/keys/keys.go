@@ -11,13 +11,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/zalando/go-keyring"
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/provider"
+	"github.com/aifo-coder/aifo-coder/internal/trust"
 )
 
 // MaxFile is the size of a file with a key, in bytes.
@@ -112,11 +112,11 @@ func readFile(path string) (string, error) {
 	unfit := func(fix, format string, args ...any) error {
 		return &FileError{Path: path, Reason: fmt.Sprintf(format, args...), Fix: fix}
 	}
-	f, err := openPlain(path)
+	f, err := trust.OpenNoFollow(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	if errors.Is(err, syscall.ELOOP) {
+	if trust.IsLink(err) {
 		return "", unfit("put the file itself in its place", "it is a link")
 	}
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// openNoFollow opens a file for reading that is no link itself. A named pipe without a writer, or a
+// OpenNoFollow opens a file for reading that is no link itself. A named pipe without a writer, or a
 // terminal, does not keep it waiting or become ours.
-func openNoFollow(path string) (*os.File, error) {
+func OpenNoFollow(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 }
 
@@ -19,8 +19,8 @@ func open(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 }
 
-// isLink reports whether openNoFollow met a link.
-func isLink(err error) bool { return errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) }
+// IsLink reports whether OpenNoFollow met a link.
+func IsLink(err error) bool { return errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) }
 
 // ownFile reports whether a file belongs to the caller, or to root, who needs no file to
 // do anything.

@@ -8,8 +8,8 @@ import (
 
 var errLink = errors.New("it is a link")
 
-// openNoFollow opens a file for reading that is no link itself.
-func openNoFollow(path string) (*os.File, error) {
+// OpenNoFollow opens a file for reading that is no link itself.
+func OpenNoFollow(path string) (*os.File, error) {
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		return nil, errLink
@@ -19,8 +19,8 @@ func openNoFollow(path string) (*os.File, error) {
 
 func open(path string) (*os.File, error) { return os.Open(path) }
 
-// isLink reports whether openNoFollow met a link.
-func isLink(err error) bool { return errors.Is(err, errLink) }
+// IsLink reports whether OpenNoFollow met a link.
+func IsLink(err error) bool { return errors.Is(err, errLink) }
 
 // ownFile and writableByOthers have no meaning: files of a profile are kept by access control lists.
 func ownFile(fs.FileInfo) bool { return true }

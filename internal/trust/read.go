@@ -28,8 +28,8 @@ func (e *UnfitError) Hint() string { return e.hint }
 // out of the repository, and a named pipe or a device never ends.
 func ReadRepository(dir, name string, limit int64) ([]byte, error) {
 	path := filepath.Join(dir, name)
-	f, err := openNoFollow(path)
-	if isLink(err) {
+	f, err := OpenNoFollow(path)
+	if IsLink(err) {
 		return nil, &UnfitError{Path: path, Reason: "it is a link"}
 	}
 	if err != nil {
