@@ -1,10 +1,6 @@
 package egress
 
-import (
-	"strings"
-	"time"
-	"unicode"
-)
+import "time"
 
 // Entry is one line of the log: a request or a tunnel that is over, or was refused. The
 // names in JSON stay.
@@ -49,21 +45,3 @@ const (
 	maxHostShown   = 253
 	maxMethodShown = 16
 )
-
-// clean makes text of somebody else fit for a line and a terminal: no control and no
-// other invisible characters, and not more than most bytes.
-func clean(s string, most int) string {
-	if len(s) > 2*most {
-		s = s[:2*most] // the rest is cut off below; it may be huge
-	}
-	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}

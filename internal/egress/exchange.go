@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 )
 
@@ -19,7 +20,7 @@ type exchange struct {
 func (s *Server) begun(t target) *exchange {
 	return &exchange{record: s.cfg.Record, entry: Entry{
 		Time: time.Now(), Container: s.cfg.Container,
-		Method: clean(t.method, maxMethodShown), Host: clean(t.host, maxHostShown), Port: t.port,
+		Method: jsonlog.Clean(t.method, maxMethodShown), Host: jsonlog.Clean(t.host, maxHostShown), Port: t.port,
 	}}
 }
 

@@ -135,13 +135,6 @@ func TestHeaderIsBounded(t *testing.T) {
 	require.Empty(t, h.entries)
 }
 
-// TestClean wants nothing of a hostile name on a terminal.
-func TestClean(t *testing.T) {
-	require.Equal(t, "a?[31mb?c?d?", clean("a\x1b[31mb\nc\u202ed\xff", 100))
-	require.Equal(t, "aaaaa…", clean(string(make([]byte, 0))+"aaaaaaaaaaaaaaaaaaaaa", 5))
-	require.Equal(t, "ä…", clean("ääääää", 3))
-}
-
 // The benchmarks compare a tunnel, and a request, with what they cost without us.
 
 func benchTunnel(b *testing.B, dial func() net.Conn) {

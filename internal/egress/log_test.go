@@ -1,23 +1,22 @@
 package egress
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 )
 
 func openLog(t *testing.T, dir string) *Log {
 	t.Helper()
-	l, err := OpenLog(dir, "s1234567")
+	l, err := OpenLog(Logs(dir), "s1234567")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	l.repeat = time.Hour // the tests say when
@@ -26,7 +25,7 @@ func openLog(t *testing.T, dir string) *Log {
 
 func readLog(t *testing.T, l *Log) []Entry {
 	t.Helper()
-	entries, err := ReadLog(l.file.Name())
+	entries, err := ReadLog(l.file.Path())
 	require.NoError(t, err)
 	return entries
 }
@@ -34,7 +33,7 @@ func readLog(t *testing.T, l *Log) []Entry {
 func TestLog(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state", "network")
 	l := openLog(t, dir)
-	name := l.file.Name()
+	name := l.file.Path()
 	require.Equal(t, filepath.Join(dir, "s1234567.jsonl"), name)
 	for path, mode := range map[string]os.FileMode{dir: os.ModeDir | 0o700, name: 0o600} {
 		info, err := os.Stat(path)
@@ -84,7 +83,7 @@ func TestLogCountsRepeats(t *testing.T) {
 	l.Record(refused)
 	require.Len(t, readLog(t, l), 5, "and the next one at once again")
 	l.Record(refused)
-	name := l.file.Name()
+	name := l.file.Path()
 	require.NoError(t, l.Close())
 	all, err := ReadLog(name)
 	require.NoError(t, err)
@@ -119,7 +118,7 @@ func TestLogIsBounded(t *testing.T) {
 		l.Record(Entry{Host: fmt.Sprint("evil", i, ".example"), Code: CodePolicy})
 		require.LessOrEqual(t, len(l.refusals), maxRepeats)
 	}
-	name := l.file.Name()
+	name := l.file.Path()
 	require.NoError(t, l.Close())
 	info, err := os.Stat(name)
 	require.NoError(t, err)
@@ -149,36 +148,10 @@ func TestLogTakesNoLongWords(t *testing.T) {
 	long := strings.Repeat("X", 60000)
 	l.Record(Entry{Method: long, Host: "good.example", Allowed: true})
 	l.Record(Entry{Method: long + "Y", Host: long})
-	require.Less(t, l.size, int64(1500))
+	require.Less(t, l.file.Size(), int64(1500))
 	for key := range l.refusals {
 		require.Less(t, len(key.method)+len(key.host), 300)
 	}
-}
-
-// TestLogOnAFullDisk: a container that fills the disk, and frees it again, is written
-// down from then on, and what is missing is counted.
-func TestLogOnAFullDisk(t *testing.T) {
-	l := openLog(t, t.TempDir())
-	name, file := l.file.Name(), l.file
-	l.Record(Entry{Host: "before.example"})
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip("there is no full device: ", err)
-	}
-	defer full.Close()
-	_, err = file.WriteString(`{"host":"half`) // of a line, which is what fitted
-	require.NoError(t, err)
-	l.file = full
-	l.Record(Entry{Host: "evil.example"})
-	l.Record(Entry{Host: "good.example", Allowed: true})
-	l.file = file
-	l.Record(Entry{Host: "after.example"})
-	require.ErrorIs(t, l.Close(), syscall.ENOSPC)
-	entries, err := ReadLog(name)
-	require.NoError(t, err)
-	require.Len(t, entries, 3)
-	require.Equal(t, "after.example", entries[1].Host)
-	require.Equal(t, "2 entries found no room, 1 of them refused", entries[2].Reason)
 }
 
 func TestLogConcurrently(t *testing.T) {
@@ -195,77 +168,12 @@ func TestLogConcurrently(t *testing.T) {
 	require.Len(t, readLog(t, l), 5*100+5)
 }
 
-func TestOpenLogRefuses(t *testing.T) {
-	dir := t.TempDir()
-	for _, session := range []string{"", ".", "..", "../x", "a/b", `a\b`} {
-		_, err := OpenLog(dir, session)
-		require.Error(t, err, session)
-	}
-	file := filepath.Join(dir, "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	_, err := OpenLog(file, "s1234567")
-	require.ErrorContains(t, err, "open the network log")
-}
-
-func TestOldLogsAreRemoved(t *testing.T) {
-	dir := t.TempDir()
-	for i := range maxLogs + 10 {
-		name := filepath.Join(dir, fmt.Sprintf("s%03d.jsonl", i))
-		require.NoError(t, os.WriteFile(name, []byte("{}\n"), 0o600))
-		then := time.Now().Add(time.Duration(i-1000) * time.Hour)
-		require.NoError(t, os.Chtimes(name, then, then))
-	}
-	other := filepath.Join(dir, "notes.txt")
-	require.NoError(t, os.WriteFile(other, nil, 0o600))
-	openLog(t, dir).Record(Entry{Allowed: true})
-	logs, err := Logs(dir)
-	require.NoError(t, err)
-	require.Len(t, logs, maxLogs)
-	require.Equal(t, "s1234567", logs[0].Session)
-	require.Equal(t, "s059", logs[1].Session)
-	require.Equal(t, "s011", logs[maxLogs-1].Session)
-	require.FileExists(t, other)
-	none, err := Logs(filepath.Join(dir, "none"))
-	require.NoError(t, err)
-	require.Empty(t, none)
-}
-
-// TestFollow reads on while lines come, one of them in two parts.
-func TestFollow(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "x.jsonl")
-	file, err := os.Create(name)
-	require.NoError(t, err)
-	defer file.Close()
-	put := func(s string) {
-		_, err := file.WriteString(s)
-		require.NoError(t, err)
-	}
-	put(`{"host":"one"}` + "\nno entry\n")
-	ctx, cancel := context.WithCancel(t.Context())
-	var got []string
-	err = Follow(ctx, name, func(e Entry) error {
-		switch got = append(got, e.Host); e.Host {
-		case "one":
-			put(`{"host":"tw`)
-			time.AfterFunc(3*followTime/2, func() { put(`o\u001b"}` + "\n" + `{"host":"three"}` + "\n") })
-		case "three":
-			cancel()
-		}
-		return nil
-	})
-	require.NoError(t, err)
-	require.Equal(t, []string{"one", "two?", "three"}, got)
-	gone := errors.New("gone")
-	require.ErrorIs(t, Follow(t.Context(), name, func(Entry) error { return gone }), gone)
-	require.ErrorContains(t, Follow(t.Context(), name+"x", nil), "no such file")
-}
-
 func FuzzReadLog(f *testing.F) {
 	f.Add(`{"host":"\u001b[31m","port":-1,"time":"2026-11-29T09:00:00Z"}` + "\n")
 	f.Add("{\n}\n[]\nnull\n")
 	f.Fuzz(func(t *testing.T, data string) {
-		whole, err := parseEntries([]byte(data), func(e Entry) error {
-			if strings.ContainsAny(e.Host+e.Reason+e.Rule+e.Container+e.Method+e.Session+e.Code, "\x1b\n\r\t\x00") {
+		whole, err := jsonlog.Parse([]byte(data), func(e Entry) error {
+			if e = e.clean(); strings.ContainsAny(e.Host+e.Reason+e.Rule+e.Container+e.Method+e.Session+e.Code, "\x1b\n\r\t\x00") {
 				t.Fatalf("%+v", e)
 			}
 			return nil

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 )
 
@@ -33,7 +34,7 @@ type target struct {
 
 // String returns the target for people.
 func (t target) String() string {
-	return clean(net.JoinHostPort(t.host, strconv.Itoa(t.port)), maxHostShown)
+	return jsonlog.Clean(net.JoinHostPort(t.host, strconv.Itoa(t.port)), maxHostShown)
 }
 
 // allowFlag returns what --allow-host would have to be to allow the target, or "" when

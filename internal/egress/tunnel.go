@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 )
 
@@ -169,7 +170,7 @@ func judgeHello(host, serverName string, read int, err error) *failure {
 	case serverName == "" && !isAddr(host): // a server of many has a default, and goes by what is in TLS
 		return &failure{CodeTLS, "TLS is begun for no name, where " + host + " is allowed"}
 	case serverName != "" && !strings.EqualFold(serverName, host):
-		return &failure{CodeTLS, "TLS is begun for another name: " + clean(serverName, maxHostShown)}
+		return &failure{CodeTLS, "TLS is begun for another name: " + jsonlog.Clean(serverName, maxHostShown)}
 	}
 	return nil
 }

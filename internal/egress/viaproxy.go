@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/proxy"
+
+	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 )
 
 // throughProxy connects with addr, a host and a port, through the host's proxy. The
@@ -32,7 +34,7 @@ func throughProxy(ctx context.Context, via *url.URL, addr string) (net.Conn, err
 		}
 		return connectThrough(ctx, c, via, addr)
 	}
-	return nil, &failure{CodeProxy, fmt.Sprintf("the proxy of this host is of the kind %q, which is not possible", clean(via.Scheme, maxMethodShown))}
+	return nil, &failure{CodeProxy, fmt.Sprintf("the proxy of this host is of the kind %q, which is not possible", jsonlog.Clean(via.Scheme, maxMethodShown))}
 }
 
 func dialProxy(ctx context.Context, via *url.URL) (net.Conn, error) {
@@ -84,7 +86,7 @@ func askTunnel(c net.Conn, via *url.URL, addr string) ([]byte, error) {
 	}
 	resp.Body.Close() // of a CONNECT; nothing is read from it
 	if resp.StatusCode != http.StatusOK {
-		return nil, &failure{CodeProxy, "the HTTP proxy of this host answers " + clean(resp.Status, maxHostShown)}
+		return nil, &failure{CodeProxy, "the HTTP proxy of this host answers " + jsonlog.Clean(resp.Status, maxHostShown)}
 	}
 	early, err := br.Peek(br.Buffered())
 	return early, err
