@@ -5,6 +5,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,18 +23,25 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
 
-// Program is the name of the command line.
-const Program = "docker"
+// The command lines that can be chosen.
+const (
+	Program = "docker"
+	Podman  = "podman"
+)
 
 // queryTimeout bounds commands that only ask the engine something.
 const queryTimeout = 20 * time.Second
 
-// Client runs docker commands. The zero value is ready to use.
+// Client runs the commands of one engine. The zero value is docker's.
 type Client struct {
-	Env []string // environment of every command; nil: ours
+	Engine string   // Program or Podman; empty: Program
+	Env    []string // environment of every command; nil: ours
 	// Trace, when set, is told each command that changes something.
 	Trace func(argv []string)
 }
+
+// Name returns the name of the command line.
+func (c Client) Name() string { return cmp.Or(c.Engine, Program) }
 
 // With returns a client whose commands have further variables.
 func (c Client) With(variables map[string]string) Client {
@@ -47,23 +55,64 @@ func (c Client) With(variables map[string]string) Client {
 	return c
 }
 
-// EngineError says that the docker command is there but its engine does not answer.
-type EngineError struct{ Err error }
+// EngineError says that the command line is there but its engine does not answer.
+type EngineError struct {
+	Engine   string   // Program or Podman; empty: Program
+	Endpoint Endpoint // where it was asked; the zero value where that is not known
+	Err      error
+}
 
-func (e *EngineError) Error() string { return "the Docker engine does not answer: " + e.Err.Error() }
+func (e *EngineError) Error() string {
+	switch {
+	case e.Engine == Podman:
+		return "podman does not answer: " + e.Err.Error()
+	case e.Endpoint.chosen():
+		return fmt.Sprintf("the Docker engine at %s does not answer: %v", e.Endpoint, e.Err)
+	}
+	return "the Docker engine does not answer: " + e.Err.Error()
+}
 func (e *EngineError) Unwrap() error { return e.Err }
+
+// Hint says what to do about it.
+func (e *EngineError) Hint() string {
+	switch {
+	case e.Engine == Podman:
+		return "see what it says itself: podman info"
+	case e.Endpoint.chosen() && e.Endpoint.Context == "":
+		return "aifo-coder doctor finds out why; DOCKER_HOST names this engine: start it, or unset the variable to have this machine's"
+	case e.Endpoint.chosen():
+		return "aifo-coder doctor finds out why; a docker context names this engine: start it, or choose this machine's: docker context use default"
+	}
+	return "aifo-coder doctor finds out why; if it does not run, start it (systemctl start docker), or in a checkout of aifo-coder run: scripts/engine ensure"
+}
 
 // Info is what the program needs to know of an engine.
 type Info struct {
+	// Engine is the kind of the engine, Program or Podman: the command line docker may be
+	// podman under that name.
+	Engine          string `json:"-"`
 	ServerVersion   string
 	OperatingSystem string
 	OSType          string
 	Architecture    string // as uname -m gives it: x86_64, aarch64
 	SecurityOptions []string
 	ServerErrors    []string
-	MemTotal        int64 // bytes
-	MemoryLimit     bool  // containers can be given a limit of memory
+	MemTotal        int64  // bytes
+	MemoryLimit     bool   // containers can be given a limit of memory
+	PidsLimit       bool   // and of processes
+	Name            string // of the engine's machine
+	KernelVersion   string
+	DockerRootDir   string // a directory of the engine's machine
+	// Remote says that podman itself tells of being a client of another machine's.
+	Remote bool `json:"-"`
 }
+
+// UserNamespaces reports whether the engine maps the ids of all containers to others of the
+// host (userns-remap).
+func (i Info) UserNamespaces() bool { return i.hasOption("userns") }
+
+// Podman reports whether the engine is podman, under whatever name.
+func (i Info) Podman() bool { return i.Engine == Podman }
 
 // Rootless reports whether the engine runs without root, so that uid 0 in a
 // container is the user on the host.
@@ -71,6 +120,9 @@ func (i Info) Rootless() bool { return i.hasOption("rootless") }
 
 // AppArmor reports whether the engine confines containers by AppArmor.
 func (i Info) AppArmor() bool { return i.hasOption("apparmor") }
+
+// SELinux reports whether the engine confines containers by SELinux.
+func (i Info) SELinux() bool { return i.hasOption("selinux") }
 
 // Seccomp reports whether the engine filters the system calls of containers.
 func (i Info) Seccomp() bool {
@@ -107,24 +159,81 @@ func (c Client) Info(ctx context.Context) (Info, error) {
 	if errors.As(err, &notFound) {
 		return Info{}, err
 	}
-	var info Info
-	if jsonErr := json.Unmarshal(out, &info); err == nil && jsonErr != nil {
-		err = fmt.Errorf("read docker info: %w", jsonErr)
+	info, jsonErr := readInfo(out)
+	if err == nil && jsonErr != nil {
+		err = fmt.Errorf("read %s info: %w", c.Name(), jsonErr)
 	}
 	// docker info exits with 0 on some versions when only the client answers.
 	if err == nil && len(info.ServerErrors) > 0 {
 		err = errors.New(info.ServerErrors[0])
 	}
 	if err != nil {
-		return Info{}, &EngineError{Err: err}
+		at, _ := c.Endpoint(ctx) // said where it is known
+		return Info{}, &EngineError{Engine: c.Name(), Endpoint: at, Err: err}
 	}
 	return info, nil
+}
+
+// readInfo reads the answer of either engine.
+func readInfo(out []byte) (Info, error) {
+	var p podmanInfo
+	if err := json.Unmarshal(out, &p); err == nil && p.Host.OS != "" {
+		return p.info(), nil
+	}
+	info := Info{Engine: Program}
+	err := json.Unmarshal(out, &info)
+	return info, err
+}
+
+// Versions are that of the command line, and which of docker's contexts it uses.
+type Versions struct {
+	Version string
+	Context string // empty: the command line knows none
+}
+
+// Versions asks the command line about itself; no engine has to answer. It returns a
+// *proc.NotFoundError without it.
+func (c Client) Versions(ctx context.Context) (Versions, error) {
+	out, err := c.query(ctx, "version", "--format", "{{json .}}")
+	var v struct{ Client Versions }
+	if jsonErr := json.Unmarshal(out, &v); jsonErr == nil {
+		return v.Client, nil // whatever became of the engine
+	}
+	if err == nil {
+		err = fmt.Errorf("%s version printed no JSON", c.Name())
+	}
+	return Versions{}, err
+}
+
+// ImageMachine is the operating system and the processor that an image is for, as Go names
+// them.
+type ImageMachine struct{ OS, Arch string }
+
+// ImageMachines returns what images, all of them present, are for.
+func (c Client) ImageMachines(ctx context.Context, refs []string) (map[string]ImageMachine, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	out, err := c.query(ctx, append([]string{"image", "inspect", "--format", "{{.Os}} {{.Architecture}}", "--"}, refs...)...)
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err == nil && len(lines) != len(refs) {
+		err = fmt.Errorf("%s told of %d images in place of %d", c.Name(), len(lines), len(refs))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inspect the images: %w", err)
+	}
+	machines := map[string]ImageMachine{}
+	for i, line := range lines {
+		system, arch, _ := strings.Cut(line, " ")
+		machines[refs[i]] = ImageMachine{OS: system, Arch: arch}
+	}
+	return machines, nil
 }
 
 // ImagePresent reports whether the engine has the image locally.
 func (c Client) ImagePresent(ctx context.Context, ref string) (bool, error) {
 	_, err := c.query(ctx, "image", "inspect", "--format", "{{.Id}}", "--", ref)
-	return found(err)
+	return c.found(err)
 }
 
 // ImagesPresent reports which of the images the engine has locally. It asks for
@@ -138,13 +247,15 @@ func (c Client) ImagesPresent(ctx context.Context, refs []string) (map[string]bo
 		return present, nil
 	}
 	out, err := c.query(ctx, append([]string{"image", "inspect", "--format", "{{json .RepoTags}}", "--"}, refs...)...)
-	if _, err := found(err); err != nil {
+	if _, err := c.found(err); err != nil {
 		return nil, fmt.Errorf("inspect the images: %w", err)
 	}
 	answers := strings.Split(strings.TrimSpace(string(out)), "\n")
 	known := 0
 	for _, ref := range refs {
-		present[ref] = strings.Contains(string(out), strconv.Quote(tagged(ref)))
+		present[ref] = slices.ContainsFunc(c.localNames(ref), func(name string) bool {
+			return strings.Contains(string(out), strconv.Quote(name))
+		})
 		if present[ref] {
 			known++
 		}
@@ -168,6 +279,17 @@ func (c Client) eachPresent(ctx context.Context, present map[string]bool) error 
 	return nil
 }
 
+// localNames returns the names under which the engine may list an image that it finds by
+// ref. Podman has a registry in all of them: that of an image which was built here, or loaded,
+// is localhost.
+func (c Client) localNames(ref string) []string {
+	names := []string{tagged(ref)}
+	if c.Engine == Podman {
+		names = append(names, "localhost/"+tagged(ref), "docker.io/library/"+tagged(ref), "docker.io/"+tagged(ref))
+	}
+	return names
+}
+
 // tagged returns the reference with the tag that it has when none is said.
 func tagged(ref string) string {
 	if strings.ContainsAny(ref[strings.LastIndex(ref, "/")+1:], ":@") {
@@ -177,11 +299,12 @@ func tagged(ref string) string {
 }
 
 // found turns the answer of an inspect into whether the object exists: docker
-// exits with 1 for a missing one. A broken connection has been ruled out by an
-// earlier Info, or shows in the next command.
-func found(err error) (bool, error) {
+// exits with 1 for a missing one, podman with what it has for every failure. A
+// broken connection has been ruled out by an earlier Info, or shows in the next command.
+func (c Client) found(err error) (bool, error) {
+	const podmanFailed = 125
 	var exit *proc.ExitError
-	if errors.As(err, &exit) && exit.Code == 1 {
+	if errors.As(err, &exit) && (exit.Code == 1 || c.Engine == Podman && exit.Code == podmanFailed) {
 		return false, nil
 	}
 	return err == nil, err
@@ -190,7 +313,7 @@ func found(err error) (bool, error) {
 // NetworkExists reports whether a network of that name exists.
 func (c Client) NetworkExists(ctx context.Context, name string) (bool, error) {
 	_, err := c.query(ctx, "network", "inspect", "--format", "{{.Id}}", "--", name)
-	return found(err)
+	return c.found(err)
 }
 
 // Bridge is where a bridge network is.
@@ -215,7 +338,11 @@ func (b Bridge) HostAddress(own []netip.Addr) (netip.Addr, bool) {
 
 // Bridge returns where the network of that name is.
 func (c Client) Bridge(ctx context.Context, name string) (Bridge, error) {
-	out, err := c.query(ctx, "network", "inspect", "--format", "{{json .IPAM.Config}}", "--", name)
+	format := "{{json .IPAM.Config}}"
+	if c.Engine == Podman {
+		format = "{{json .Subnets}}"
+	}
+	out, err := c.query(ctx, "network", "inspect", "--format", format, "--", name)
 	if err != nil {
 		return Bridge{}, fmt.Errorf("inspect network %s: %w", name, err)
 	}
@@ -224,7 +351,7 @@ func (c Client) Bridge(ctx context.Context, name string) (Bridge, error) {
 		return Bridge{}, fmt.Errorf("read the addresses of network %s: %w", name, err)
 	}
 	var b Bridge
-	for _, c := range configs {
+	for _, c := range configs { // the names are written small by podman, which is the same to the decoder
 		if addr, err := netip.ParseAddr(c.Gateway); err == nil && addr.Is4() && !b.Gateway.IsValid() {
 			b.Gateway = addr
 		}
@@ -251,25 +378,33 @@ func (c Client) Networks(ctx context.Context, labels ...string) ([]Object, error
 	return c.labelled(ctx, "network", "{{json .Labels}}", []string{"network", "ls", "--no-trunc"}, labels)
 }
 
-// labelled lists ids, then inspects them: the labels that ls prints are joined
-// by commas, which a label's value may hold too.
 func (c Client) labelled(ctx context.Context, noun, format string, ls, labels []string) ([]Object, error) {
+	out, err := c.inspected(ctx, noun, "{{.Id}} "+format, ls, labels)
+	if err != nil {
+		return nil, err
+	}
+	return objects(noun, out)
+}
+
+// inspected lists ids, then inspects them: the labels that ls prints are joined
+// by commas, which a label's value may hold too.
+func (c Client) inspected(ctx context.Context, noun, format string, ls, labels []string) (string, error) {
 	for _, l := range labels {
 		ls = append(ls, "--filter", "label="+l)
 	}
 	out, err := c.query(ctx, append(ls, "--format", "{{.ID}}")...)
 	if err != nil {
-		return nil, fmt.Errorf("list %ss: %w", noun, err)
+		return "", fmt.Errorf("list %ss: %w", noun, err)
 	}
 	ids := strings.Fields(string(out))
 	if len(ids) == 0 {
-		return nil, nil
+		return "", nil
 	}
-	out, err = c.query(ctx, append([]string{noun, "inspect", "--format", "{{.Id}} " + format}, ids...)...)
-	if _, err := found(err); err != nil { // some may be gone since they were listed
-		return nil, fmt.Errorf("inspect %ss: %w", noun, err)
+	out, err = c.query(ctx, append([]string{noun, "inspect", "--format", format}, ids...)...)
+	if _, err := c.found(err); err != nil { // some may be gone since they were listed
+		return "", fmt.Errorf("inspect %ss: %w", noun, err)
 	}
-	return objects(noun, string(out))
+	return string(out), nil
 }
 
 // objects reads lines of an id and labels.
@@ -324,10 +459,10 @@ func (c Client) Do(ctx context.Context, argv []string) error {
 	return proc.Run(ctx, cmd)
 }
 
-// Cmd returns a docker command that a terminal's Ctrl-C does not reach, for a
+// Cmd returns a command of the engine that a terminal's Ctrl-C does not reach, for a
 // caller that sets its streams.
 func (c Client) Cmd(argv []string) proc.Cmd {
-	return proc.Cmd{Argv: append([]string{Program}, argv...), Env: c.Env, Detached: true}
+	return proc.Cmd{Argv: append([]string{c.Name()}, argv...), Env: c.Env, Detached: true}
 }
 
 func (c Client) query(ctx context.Context, args ...string) ([]byte, error) {
@@ -339,7 +474,7 @@ func (c Client) query(ctx context.Context, args ...string) ([]byte, error) {
 // ContainerRunning reports whether a container of that name exists and runs.
 func (c Client) ContainerRunning(ctx context.Context, name string) (bool, error) {
 	out, err := c.query(ctx, "container", "inspect", "--format", "{{.State.Running}}", "--", name)
-	exists, err := found(err)
+	exists, err := c.found(err)
 	return exists && strings.TrimSpace(string(out)) == "true", err
 }
 

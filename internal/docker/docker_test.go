@@ -19,7 +19,7 @@ func TestInfo(t *testing.T) {
 	got, err := docker.Client{}.Info(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, docker.Info{
-		ServerVersion: "29.1", OperatingSystem: "Docker Desktop", OSType: "linux", Architecture: "aarch64",
+		Engine: docker.Program, ServerVersion: "29.1", OperatingSystem: "Docker Desktop", OSType: "linux", Architecture: "aarch64",
 		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=rootless"},
 	}, got)
 	require.True(t, got.Rootless())

@@ -16,8 +16,12 @@ import (
 const sizesTimeout = 5 * time.Minute
 
 // VolumeSizes returns the sizes of the volumes, as the engine tells them to
-// people: "412.3MB".
+// people: "412.3MB". Podman tells them in no form that a program can read: there are
+// none then.
 func (c Client) VolumeSizes(ctx context.Context) (map[string]string, error) {
+	if c.Engine == Podman {
+		return nil, nil
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, sizesTimeout, fmt.Errorf("no answer within %s", sizesTimeout))
 	defer cancel()
 	out, err := proc.Output(ctx, c.Cmd([]string{"system", "df", "--verbose", "--format", "{{json .Volumes}}"}))
@@ -58,9 +62,10 @@ func (c Client) VolumeUsers(ctx context.Context, volumes []string) ([]VolumeUser
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	const format = "[{{json .Id}},{{json .Config.Labels}},{{json .Mounts}}]"
+	// Podman knows .Id by this word alone, and not as the argument of json.
+	const format = `["{{.Id}}",{{json .Config.Labels}},{{json .Mounts}}]`
 	out, err = c.query(ctx, append([]string{"container", "inspect", "--format", format}, ids...)...)
-	if _, err := found(err); err != nil { // some may be gone since they were listed
+	if _, err := c.found(err); err != nil { // some may be gone since they were listed
 		return nil, fmt.Errorf("inspect the containers that use volumes: %w", err)
 	}
 	return volumeUsers(string(out), volumes)

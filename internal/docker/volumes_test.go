@@ -18,7 +18,7 @@ func TestVolumeSizes(t *testing.T) {
 }
 
 func TestVolumeUsers(t *testing.T) {
-	const format = "[{{json .Id}},{{json .Config.Labels}},{{json .Mounts}}]"
+	const format = `["{{.Id}}",{{json .Config.Labels}},{{json .Mounts}}]`
 	fakedocker.Install(t,
 		fakedocker.Answer{Argv: fakedocker.Words("container ls --all --no-trunc --filter volume=a --filter volume=b --format {{.ID}}"), Out: "one\ntwo\ngone\n"},
 		// One that has gone meanwhile makes docker fail, after it has told the rest.

@@ -41,7 +41,10 @@ func (m Mount) value() string {
 		fields = append(fields, "source="+m.Source)
 	}
 	fields = append(fields, "target="+m.Target)
-	if m.ReadOnly {
+	switch {
+	case m.ReadOnly && m.Type == "tmpfs":
+		fields = append(fields, "ro") // podman knows readonly for mounts of files alone, docker both for all
+	case m.ReadOnly:
 		fields = append(fields, "readonly")
 	}
 	var b bytes.Buffer
@@ -57,9 +60,14 @@ type Tmpfs struct {
 	Target   string // without a colon
 	UID, GID int    // who owns it, with mode 0700
 	Size     int64  // bytes
+	// AnyOwner lets every user of the container write, for podman, which takes no owner.
+	AnyOwner bool
 }
 
 func (t Tmpfs) value() string {
+	if t.AnyOwner {
+		return fmt.Sprintf("%s:mode=1777,size=%d", t.Target, t.Size)
+	}
 	return fmt.Sprintf("%s:mode=0700,uid=%d,gid=%d,size=%d", t.Target, t.UID, t.GID, t.Size)
 }
 
@@ -85,24 +93,28 @@ type Run struct {
 	Interactive bool
 	TTY         bool
 
-	Name       string
-	Hostname   string
-	Network    string
-	AddHosts   []string // NAME:ADDRESS
-	Labels     map[string]string
-	Mounts     []Mount
-	Tmpfs      []Tmpfs
-	Workdir    string
-	Env        []Env
-	User       string
-	CapAdd     []string // everything else is dropped
-	Security   []string // --security-opt, beside no-new-privileges
-	PidsLimit  int
-	Memory     int64 // bytes; 0: no limit
-	LogDriver  string
-	Entrypoint string
-	Image      string
-	Args       []string
+	Name      string
+	Hostname  string
+	Network   string
+	AddHosts  []string // NAME:ADDRESS
+	Labels    map[string]string
+	Mounts    []Mount
+	Tmpfs     []Tmpfs
+	Workdir   string
+	Env       []Env
+	User      string
+	CapAdd    []string // everything else is dropped
+	Security  []string // --security-opt, beside no-new-privileges
+	PidsLimit int
+	Memory    int64  // bytes; 0: no limit
+	CPUs      string // a decimal number of processors; empty: no limit
+	GPUs      string // as docker run --gpus takes it
+	LogDriver string
+	// NoHostProxies keeps podman from giving the container the proxies of its own environment.
+	NoHostProxies bool
+	Entrypoint    string
+	Image         string
+	Args          []string
 }
 
 // Argv returns the vector, beginning with "run". Every container runs with
@@ -133,7 +145,10 @@ func (r Run) Argv() []string {
 	if r.Memory > 0 {
 		b.option("--memory", strconv.FormatInt(r.Memory, 10))
 	}
+	b.option("--cpus", r.CPUs)
+	b.option("--gpus", r.GPUs)
 	b.option("--log-driver", r.LogDriver)
+	b.flag(r.NoHostProxies, "--http-proxy=false")
 	for _, m := range r.Mounts {
 		b.option("--mount", m.value())
 	}
@@ -187,6 +202,18 @@ func NetworkRemove(name string) []string { return []string{"network", "rm", name
 // anonymous volumes, without a grace period.
 func Remove(containers ...string) []string {
 	return append([]string{"rm", "--force", "--volumes"}, containers...)
+}
+
+// Logs returns the vector that prints what a container wrote: its last lines, or with a
+// negative tail all of them, and with follow what comes until it ends.
+func Logs(container string, follow bool, tail int) []string {
+	b := builder{argv: []string{"container", "logs"}}
+	b.flag(follow, "--follow")
+	if tail >= 0 {
+		b.option("--tail", strconv.Itoa(tail))
+	}
+	b.add("--", container)
+	return b.argv
 }
 
 // VolumeRemove returns the vector that removes a volume.

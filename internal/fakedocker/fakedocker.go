@@ -29,7 +29,7 @@ const envAnswers = "AIFO_TEST_ANSWERS"
 // Main runs the tests of m, or is the fake docker when the test binary was
 // started under that name. It returns the exit code for TestMain.
 func Main(m *testing.M) int {
-	if filepath.Base(os.Args[0]) == "docker" {
+	if name := filepath.Base(os.Args[0]); name == "docker" || name == "podman" {
 		return answerTo(os.Args[1:])
 	}
 	return m.Run()
@@ -70,10 +70,16 @@ func answerTo(argv []string) int {
 // command without an answer and on an answer that nobody asked for.
 func Install(t *testing.T, answers ...Answer) {
 	t.Helper()
+	InstallAs(t, "docker", answers...)
+}
+
+// InstallAs is Install for a command of another name, podman.
+func InstallAs(t *testing.T, name string, answers ...Answer) {
+	t.Helper()
 	dir := t.TempDir()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	require.NoError(t, os.Symlink(self, filepath.Join(dir, "docker")))
+	require.NoError(t, os.Symlink(self, filepath.Join(dir, name)))
 	data, err := json.Marshal(answers)
 	require.NoError(t, err)
 	path := filepath.Join(dir, "answers")

@@ -25,16 +25,20 @@ func (e *VersionError) Hint() string {
 	return "install a newer git, or put one before it on PATH: https://git-scm.com/downloads"
 }
 
+// Version returns what git says of its version, and whether it is new enough for fork mode. It
+// returns a *proc.NotFoundError without git.
+func Version(ctx context.Context) (version string, ok bool, err error) {
+	version, err = Command{Args: []string{"version"}}.Line(ctx)
+	return version, err == nil && newEnough(version), err
+}
+
 // checkVersion returns a *VersionError for a git that is too old.
 func checkVersion(ctx context.Context) error {
-	found, err := Command{Args: []string{"version"}}.Line(ctx)
-	if err != nil {
-		return err
-	}
-	if !newEnough(found) {
+	found, ok, err := Version(ctx)
+	if err == nil && !ok {
 		return &VersionError{Found: found}
 	}
-	return nil
+	return err
 }
 
 // newEnough reads what git version prints: "git version 2.39.5 (Apple Git-154)".

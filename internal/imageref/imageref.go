@@ -65,6 +65,18 @@ func Qualified(ref string) bool {
 	return ok && (strings.ContainsAny(host, ".:") || host == "localhost")
 }
 
+// WithRegistry returns ref with the registry that docker takes for one without: podman takes
+// none unless its configuration says so.
+func WithRegistry(ref string) string {
+	switch {
+	case Qualified(ref):
+		return ref
+	case strings.Contains(ref, "/"):
+		return "docker.io/" + ref
+	}
+	return "docker.io/library/" + ref
+}
+
 // FirstParty reports whether ref names, without a registry, an image that this
 // project builds. Nobody may pull such a name: on a public registry it would
 // belong to whoever registers it first.

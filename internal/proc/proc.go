@@ -121,6 +121,12 @@ func Output(ctx context.Context, c Cmd) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// Installed reports whether a program of that name is on PATH.
+func Installed(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
+}
+
 // command returns the program unstarted. Its standard error goes to tail, and
 // to c.Stderr when that is set.
 func command(ctx context.Context, c Cmd, tail io.Writer) (*exec.Cmd, error) {
@@ -168,3 +174,13 @@ func (t *tailWriter) Write(p []byte) (int, error) {
 }
 
 func (t *tailWriter) String() string { return strings.TrimSpace(string(t.buf)) }
+
+// FirstOf returns the first of the programs that is installed, or "".
+func FirstOf(programs ...string) string {
+	for _, name := range programs {
+		if _, err := exec.LookPath(name); err == nil {
+			return name
+		}
+	}
+	return ""
+}
