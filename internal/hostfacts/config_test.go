@@ -1,3 +1,5 @@
+//go:build unix
+
 package hostfacts_test
 
 import (

@@ -29,9 +29,10 @@ type Facts struct {
 	UID, GID int
 	Home     string
 
-	Cwd       string // canonical
-	Workspace string // canonical directory that becomes /workspace
-	HasForks  bool   // fork mode keeps clones in ForksDir of the workspace
+	Cwd       string   // canonical
+	Workspace string   // canonical directory that becomes /workspace
+	HasForks  bool     // fork mode keeps clones in ForksDir of the workspace
+	GitLink   *GitLink // nil: the workspace has its git directory itself, or none
 	Env       Env
 
 	RuntimeDir string // private, for locks and sockets; may not exist
@@ -40,6 +41,8 @@ type Facts struct {
 	ShimDir    string // the shims for the engine's architecture; may not exist
 	// NetworkLogDir is where sessions keep what their containers asked to reach; may not exist.
 	NetworkLogDir string
+	// TraceDir is where sessions keep what is known of their tool calls; may not exist.
+	TraceDir string
 
 	ConfigHome string // where programs of the user have their configuration
 	ConfigDir  string // where the user has files for agents; may not exist
@@ -59,8 +62,15 @@ type Facts struct {
 	Git   GitIdentity
 	Owner Owner
 
+	// Program is the command line of the engine; empty: docker's.
+	Program string
 	// Engine is nil when no engine was asked or none answered.
 	Engine *docker.Info
+	// Endpoint is where it was reached.
+	Endpoint docker.Endpoint
+	// OtherKernel says that a container has shown the engine to mount this host's files on
+	// another kernel than this host's.
+	OtherKernel bool
 	// Images tells which of the images that were asked about are present.
 	Images map[string]bool
 }
@@ -187,6 +197,7 @@ func (f *Facts) readDirs() error {
 	f.CacheDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "aifo-coder")
 	f.StateDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_STATE_HOME"), filepath.Join(home, ".local", "state")), "aifo-coder")
 	f.NetworkLogDir = filepath.Join(f.StateDir, "network")
+	f.TraceDir = filepath.Join(f.StateDir, "trace")
 	f.RuntimeDir = RuntimeDir(f.Env, f.UID)
 	f.ConfigHome = firstNonEmpty(f.Env.absolute("XDG_CONFIG_HOME"), filepath.Join(home, ".config"))
 	f.ConfigDir, err = configDir(f.Env, f.ConfigHome)
@@ -224,6 +235,7 @@ func (f *Facts) readWorkspace(asked string) error {
 	case err != nil:
 		return err
 	case f.Workspace != home:
+		f.readGitLink()
 		return f.checkOwn()
 	case asked == "":
 		return &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
@@ -309,23 +321,42 @@ func gitIdentity(ctx context.Context, env Env) GitIdentity {
 
 // ReadEngine adds what the engine says: its properties, and which of the images
 // are present. It returns a *proc.NotFoundError or a *docker.EngineError when
-// there is no engine to ask.
+// there is no engine to ask, and a *RenamedEngineError when it is of another kind than its
+// command line.
 func (f *Facts) ReadEngine(ctx context.Context, c docker.Client, images []string) error {
 	var (
-		asked   sync.WaitGroup
-		present map[string]bool
-		failed  error
+		asked          sync.WaitGroup
+		present        map[string]bool
+		failed, unsure error
 	)
+	f.Program = c.Name()
 	asked.Go(func() { present, failed = c.ImagesPresent(ctx, images) })
+	asked.Go(func() { f.Endpoint, unsure = c.Endpoint(ctx) })
 	info, err := c.Info(ctx)
 	asked.Wait()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err // the reason of any other, too
+	case info.Engine != c.Name():
+		return &RenamedEngineError{Engine: info.Engine}
+	case unsure != nil:
+		return unsure
 	}
 	f.Engine, f.Images = &info, present
 	f.AppArmor = apparmor.Host{Engine: info.AppArmor(), Loaded: appArmorLoaded(loadedProfiles, apparmor.File)}
 	return failed
 }
+
+// RenamedEngineError says that what answers to the name of one engine's command line is
+// another: distributions have a docker command that calls podman.
+type RenamedEngineError struct{ Engine string }
+
+func (e *RenamedEngineError) Error() string {
+	return "the docker command on PATH is " + e.Engine + " under another name"
+}
+
+// Hint says how to name it.
+func (e *RenamedEngineError) Hint() string { return "choose it by its own: --engine " + e.Engine }
 
 func firstNonEmpty(a, b string) string {
 	if a != "" {

@@ -15,6 +15,15 @@ const CredentialsName = "credentials"
 // by which sessions are kept apart: sockets, keys, what is allowed to whom, and the
 // programs that containers start with.
 func (f Facts) checkOwn() error {
+	if reason := f.own(f.Workspace); reason != "" {
+		return &WorkspaceError{Path: f.Workspace, Reason: reason}
+	}
+	return nil
+}
+
+// own says why no container may see path, which is canonical, or "": it holds files of
+// ours, or is one.
+func (f Facts) own(path string) string {
 	dirs := []string{f.RuntimeDir, f.StateDir, f.CacheDir}
 	if keys := filepath.Join(f.ConfigDir, CredentialsName); isThere(keys) {
 		dirs = append(dirs, keys)
@@ -22,13 +31,13 @@ func (f Facts) checkOwn() error {
 	for _, dir := range dirs {
 		own := resolved(dir)
 		switch {
-		case isBelow(own, f.Workspace):
-			return &WorkspaceError{Path: f.Workspace, Reason: "it holds " + dir + ", with aifo-coder's own files, which no agent may see; name a directory below it"}
-		case isBelow(f.Workspace, own):
-			return &WorkspaceError{Path: f.Workspace, Reason: "it is in " + dir + ", with aifo-coder's own files, which no agent may see"}
+		case isBelow(own, path):
+			return "it holds " + dir + ", with aifo-coder's own files, which no agent may see; name a directory below it"
+		case isBelow(path, own):
+			return "it is in " + dir + ", with aifo-coder's own files, which no agent may see"
 		}
 	}
-	return nil
+	return ""
 }
 
 func isThere(path string) bool {
@@ -38,7 +47,7 @@ func isThere(path string) bool {
 
 // isBelow reports whether path is dir or below it; both are canonical.
 func isBelow(path, dir string) bool {
-	return path == dir || strings.HasPrefix(path, dir+string(filepath.Separator))
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
 }
 
 // resolved returns the canonical form of an absolute path of which the last parts need not be there.

@@ -29,6 +29,15 @@ func (o Owner) Dead(self Owner) bool {
 	return !alive || start != "" && start != o.Start
 }
 
+// UID returns the user that the process o runs as, or -1 where that is not known: it has
+// ended, is on another host, or the system does not say.
+func (o Owner) UID(self Owner) int {
+	if o.PID <= 0 || o.Host != self.Host || o.Dead(self) {
+		return -1
+	}
+	return processUID(o.PID)
+}
+
 // Terminate asks the process o to end, if it lives on this host. On Windows there is no
 // asking: it is killed.
 func (o Owner) Terminate(self Owner) error { return o.signal(self, proc.Other.Terminate) }
@@ -56,4 +65,13 @@ func (o Owner) signal(self Owner, send func(proc.Other) error) error {
 func ParseOwner(host, pid, start string) (Owner, bool) {
 	n, err := strconv.Atoi(pid)
 	return Owner{Host: host, PID: n, Start: start}, err == nil && host != ""
+}
+
+// OwnerOf returns the process pid of this host as an owner. Its Start is empty when it
+// does not run.
+func OwnerOf(pid int) Owner {
+	o := Self()
+	o.PID = pid
+	o.Start, _ = processStart(pid)
+	return o
 }

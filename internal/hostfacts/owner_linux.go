@@ -31,3 +31,21 @@ func processStart(pid int) (string, bool) {
 	}
 	return strings.TrimSpace(string(boot)) + "." + fields[startTime], true
 }
+
+// processUID returns the effective user of a process, or -1.
+func processUID(pid int) int {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(status)) {
+		fields := strings.Fields(line)
+		const effective = 2 // after the name and the real one
+		if len(fields) > effective && fields[0] == "Uid:" {
+			if uid, err := strconv.Atoi(fields[effective]); err == nil {
+				return uid
+			}
+		}
+	}
+	return -1
+}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package keys_test
 
 import (

@@ -25,6 +25,7 @@ import (
 // Holder is what the lock's file says of the process that holds it.
 type Holder struct {
 	PID       int       `json:"pid"`
+	Start     string    `json:"start,omitempty"` // of the process, as hostfacts.Owner has it
 	Since     time.Time `json:"since"`
 	Workspace string    `json:"workspace"`
 }
@@ -154,6 +155,79 @@ func Sweep(runtimeDir string) error {
 		err = errors.Join(err, os.RemoveAll(strings.TrimSuffix(path, suffix)), l.Release())
 	}
 	return err
+}
+
+// Running returns the holders of the sessions' locks in runtimeDir, by the sessions' ids.
+// It removes nothing, and takes a free lock for a moment, which Acquire of another waits for.
+func Running(runtimeDir string) (map[string]Holder, error) {
+	running := map[string]Holder{}
+	err := each(runtimeDir, func(path string, h *Holder) {
+		if id, ok := sessionOf(path); ok && h != nil {
+			running[id] = *h
+		}
+	})
+	return running, err
+}
+
+// Left returns the files of locks in runtimeDir that nobody holds, and the directories of
+// sessions beside them: what Sweep removes.
+func Left(runtimeDir string) ([]string, error) {
+	var left []string
+	err := each(runtimeDir, func(path string, h *Holder) {
+		if h != nil {
+			return
+		}
+		left = append(left, path)
+		if dir := strings.TrimSuffix(path, suffix); isDir(dir) {
+			left = append(left, dir)
+		}
+	})
+	return left, err
+}
+
+// each calls f with each lock in runtimeDir and who holds it, nil for nobody.
+func each(runtimeDir string, f func(path string, h *Holder)) error {
+	paths, err := filepath.Glob(filepath.Join(runtimeDir, "aifo-*"+suffix))
+	for _, path := range paths {
+		l, lockErr := try(path)
+		var held *HeldError
+		switch {
+		case errors.As(lockErr, &held):
+			f(path, &held.Holder)
+		case lockErr == nil && isEmpty(path):
+			// Its holder removed it before we opened it, which made it anew.
+			err = errors.Join(err, l.Release())
+		case lockErr == nil:
+			err = errors.Join(err, l.flock.Close())
+			f(path, nil)
+		} // otherwise replaced by a holder that has gone since
+	}
+	return err
+}
+
+func isEmpty(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() == 0
+}
+
+// sessionOf returns the id of the session whose lock the file is. Those on workspaces have
+// a dot in their names, which no id has.
+func sessionOf(path string) (string, bool) {
+	id := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "aifo-"), suffix)
+	return id, !strings.Contains(id, ".")
+}
+
+// Name returns the session that a file or directory of Left belongs to, "" for a workspace's.
+func Name(path string) string {
+	if id, ok := sessionOf(path); ok {
+		return id
+	}
+	return ""
+}
+
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 // Held reports whether somebody holds the lock on the file path. It takes a free one

@@ -374,3 +374,41 @@ func TestAskingKeepsNobodyOut(t *testing.T) {
 	close(stop)
 	asking.Wait()
 }
+
+// TestRunningAndLeft: who looks takes nothing away, and makes nothing.
+func TestRunningAndLeft(t *testing.T) {
+	runtime := t.TempDir()
+	held, _ := lock.Session(runtime, "lives")
+	l, err := lock.Acquire(held, lock.Holder{PID: 7, Start: "s", Workspace: "/ws"})
+	require.NoError(t, err)
+	defer l.Release()
+	workspace := lock.Workspace(runtime, "/ws")
+	w, err := lock.Acquire(workspace, lock.Holder{PID: 7, Workspace: "/ws"})
+	require.NoError(t, err)
+	defer w.Release()
+	left, dir := lock.Session(runtime, "killed")
+	require.NoError(t, os.WriteFile(left, []byte("{}\n"), 0o600))
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	stale := lock.Workspace(runtime, "/other")
+	require.NoError(t, os.WriteFile(stale, []byte("{}\n"), 0o600))
+
+	running, err := lock.Running(runtime)
+	require.NoError(t, err)
+	require.Equal(t, map[string]lock.Holder{"lives": {PID: 7, Start: "s", Workspace: "/ws"}}, running)
+	paths, err := lock.Left(runtime)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{left, dir, stale}, paths)
+	require.Equal(t, "killed", lock.Name(left))
+	require.Equal(t, "killed", lock.Name(dir))
+	require.Empty(t, lock.Name(stale))
+	entries, err := os.ReadDir(runtime)
+	require.NoError(t, err)
+	require.Len(t, entries, 5)
+
+	require.NoError(t, lock.Sweep(runtime))
+	paths, err = lock.Left(runtime)
+	require.NoError(t, err)
+	require.Empty(t, paths)
+	require.FileExists(t, held)
+	require.FileExists(t, workspace)
+}
