@@ -102,9 +102,17 @@ func (e *Executor) checkCode(ctx context.Context, kind string, code int) error {
 func (e *Executor) Alive(ctx context.Context, kind string) error {
 	running, err := e.Docker.ContainerRunning(ctx, e.Container(kind))
 	if err == nil && !running {
-		return fmt.Errorf("the %s sidecar has ended; start the session again", kind)
+		return fmt.Errorf("the %s has ended; start the session again", place(kind))
 	}
 	return err
+}
+
+// place names a container in messages.
+func place(kind string) string {
+	if kind == plan.KindAgent {
+		return "agent's container"
+	}
+	return kind + " sidecar"
 }
 
 // end ends the processes of a call: INT, TERM, then KILL.

@@ -37,28 +37,40 @@ func PassEnv(name string) bool {
 // PassVariable reports whether the variable, NAME=value, may pass. A Python
 // environment and a file of certificate authorities must be ones that the
 // sidecar sees.
-func PassVariable(variable string) bool {
+func PassVariable(variable, workspace string) bool {
 	name, value, ok := strings.Cut(variable, "=")
 	if !ok || !PassEnv(name) || strings.Contains(value, "\x00") {
 		return false
 	}
 	switch {
 	case name == "VIRTUAL_ENV", name == "PYTHONHOME":
-		return inWorkspace(value)
+		return Within(value, workspace)
 	case match(authorities, name):
-		return value == "" || inWorkspace(value)
+		return value == "" || Within(value, workspace)
 	}
 	return true
 }
 
-func inWorkspace(name string) bool {
+// Within reports whether the path name is dir, or below it.
+func Within(name, dir string) bool {
 	name = path.Clean(name)
-	return name == Workspace || strings.HasPrefix(name, Workspace+"/")
+	return name == dir || strings.HasPrefix(name, dir+"/")
+}
+
+// WorkspaceOf returns where the workspace is mounted in the container whose environment it
+// is, in which a caller of tools has no say.
+func WorkspaceOf(env []string) string {
+	for _, v := range env {
+		if value, ok := strings.CutPrefix(v, EnvWorkspace+"="); ok && strings.HasPrefix(value, "/") {
+			return value
+		}
+	}
+	return Workspace
 }
 
 // CallerEnv returns the variables of env that go with a call: those that may
 // pass and are not as they were in initial, or that always pass.
-func CallerEnv(env, initial []string) []string {
+func CallerEnv(env, initial []string, workspace string) []string {
 	was := make(map[string]bool, len(initial))
 	for _, v := range initial {
 		was[v] = true
@@ -66,7 +78,7 @@ func CallerEnv(env, initial []string) []string {
 	var out []string
 	for _, v := range env {
 		name, _, _ := strings.Cut(v, "=")
-		if PassVariable(v) && (!was[v] || match(always, name)) {
+		if PassVariable(v, workspace) && (!was[v] || match(always, name)) {
 			out = append(out, v)
 		}
 	}

@@ -45,20 +45,20 @@ func TestPassVariable(t *testing.T) {
 		"VIRTUAL_ENV_PROMPT=x", "PYTHONPATH=/usr/lib", "SSL_CERT_FILE=/workspace/ca.pem", "NODE_EXTRA_CA_CERTS=", "SSL_CERT_FILES=/x",
 		"HTTPS_PROXY=http://proxy.example:3128", "no_proxy=localhost",
 	} {
-		assert.True(t, PassVariable(ok), "%q", ok)
+		assert.True(t, PassVariable(ok, Workspace), "%q", ok)
 	}
 	for _, bad := range []string{
 		"", "A", "=", "=A", "A=\x00", "PATH=/x", "LD_PRELOAD=x", "VIRTUAL_ENV=/opt/venv", "VIRTUAL_ENV=/workspacex", "VIRTUAL_ENV=",
 		"VIRTUAL_ENV=.venv", "VIRTUAL_ENV=/workspace/../opt", "PYTHONHOME=/usr", "SSL_CERT_FILE=/opt/venv/cacert.pem",
 		"CURL_CA_BUNDLE=/workspacex", "npm_config_cafile=/etc/ssl/cert.pem",
 	} {
-		assert.False(t, PassVariable(bad), "%q", bad)
+		assert.False(t, PassVariable(bad, Workspace), "%q", bad)
 	}
 }
 
 func TestCallerEnv(t *testing.T) {
 	initial := []string{"OPENAI_API_KEY=secret", "TERM=xterm", "LC_ALL=C", "PATH=/bin", "LANG=C", "EDITOR=vi", "GONE=1", ""}
 	now := []string{"OPENAI_API_KEY=secret", "TERM=dumb", "LC_ALL=C", "PATH=/other", "EDITOR=ed", "FOO=1", "HOME=/x", "broken", "LANG=C"}
-	assert.Equal(t, []string{"TERM=dumb", "LC_ALL=C", "EDITOR=ed", "FOO=1", "LANG=C"}, CallerEnv(now, initial))
-	assert.Equal(t, []string{"TERM=dumb", "LC_ALL=C", "LANG=C"}, CallerEnv(now, now))
+	assert.Equal(t, []string{"TERM=dumb", "LC_ALL=C", "EDITOR=ed", "FOO=1", "LANG=C"}, CallerEnv(now, initial, Workspace))
+	assert.Equal(t, []string{"TERM=dumb", "LC_ALL=C", "LANG=C"}, CallerEnv(now, now, Workspace))
 }

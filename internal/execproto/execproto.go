@@ -12,6 +12,7 @@ const (
 	PathSignal = "/signal"
 	PathNotify = "/notify"
 	PathTools  = "/tools"
+	PathMCP    = "/mcp"
 )
 
 // Header and trailer names.
@@ -34,6 +35,9 @@ const FilesStdio = "3"
 // Upgrade is the protocol name in the Upgrade header of a version 3 call.
 const Upgrade = "aifo-exec/3"
 
+// UpgradeMCP is the same for a connection that carries the Model Context Protocol.
+const UpgradeMCP = "aifo-mcp/1"
+
 // Form keys of a request body.
 const (
 	KeyTool   = "tool"
@@ -53,9 +57,11 @@ const (
 
 // Environment variables that tell a shim where its proxy is.
 const (
-	EnvURL    = "AIFO_TOOLEEXEC_URL"
-	EnvToken  = "AIFO_TOOLEEXEC_TOKEN" //nolint:gosec // the name of a variable, not a token
-	EnvExecID = "AIFO_EXEC_ID"
+	EnvURL = "AIFO_TOOLEEXEC_URL"
+	// EnvWorkspace says where the workspace is mounted when it is not at Workspace.
+	EnvWorkspace = "AIFO_WORKSPACE"
+	EnvToken     = "AIFO_TOOLEEXEC_TOKEN" //nolint:gosec // the name of a variable, not a token
+	EnvExecID    = "AIFO_EXEC_ID"
 )
 
 // Exit codes with a meaning of their own (docs/exit-codes.md).
@@ -88,6 +94,7 @@ const (
 	NameShim   = "aifo-shim"
 	NameRun    = "aifo-run"   // runs any program in a sidecar
 	NameTools  = "aifo-tools" // tells which tools there are
+	NameMCP    = "aifo-mcp"   // connects its standard streams to the MCP server
 	NameNotify = "say"        // runs a notification command on the host
 	// NameNotifyCmd runs the one that the user has configured, whatever its name.
 	NameNotifyCmd = "notifications-cmd"
@@ -98,7 +105,7 @@ func Notifies(name string) bool { return name == NameNotify || name == NameNotif
 
 // Places inside containers.
 const (
-	Workspace  = "/workspace"                 // the workspace mount in every container
+	Workspace  = "/workspace"                 // the workspace mount in every container, unless EnvWorkspace says another
 	Home       = "/home/coder"                // HOME in every container
 	ShimDir    = "/opt/aifo/bin"              // the shim directory in an agent container
 	ShimBinary = "/opt/aifo/bin/aifo-shim"    // the static binary, in every container

@@ -57,7 +57,7 @@ func canEnter(cwd string) error {
 	if err := unix.Faccessat(unix.AT_FDCWD, cwd, unix.X_OK, unix.AT_EACCESS); err != nil {
 		return err
 	}
-	return toolrun.StaysInside(cwd)
+	return toolrun.StaysInside(cwd, execproto.WorkspaceOf(os.Environ()))
 }
 
 // environment returns ours with what comes with the call.

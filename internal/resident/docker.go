@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
@@ -20,7 +21,32 @@ type Docker struct {
 	SocketDir func(kind string) string
 	UID       int // of the server, as this host sees it
 
+	// Server is what runs in the sidecar; nil: the exec server.
+	Server *Server
+
 	Log *slog.Logger
+}
+
+// Server is a program that connects to us from a container.
+type Server struct {
+	// Exec returns the docker exec that runs it, as plan.Serve does.
+	Exec func(container, user, connect string) dockerargs.Exec
+	// Socket is the name of the socket to which it connects.
+	Socket string
+	// Without says what is so where it cannot.
+	Without string
+}
+
+// execServer is the exec server of a sidecar.
+var execServer = &Server{
+	Exec: plan.Serve, Socket: "serve.sock", Without: "tools cannot get their callers' own files; their streams are copied",
+}
+
+func (d *Docker) server() *Server {
+	if d.Server != nil {
+		return d.Server
+	}
+	return execServer
 }
 
 // Dial is Config's. Where there is a directory for a socket the server connects
@@ -32,14 +58,14 @@ func (d *Docker) Dial(ctx context.Context, kind string) (Link, error) {
 		if err == nil || ctx.Err() != nil {
 			return l, err
 		}
-		d.Log.Info("tools cannot get their callers' own files; their streams are copied", "kind", kind, "reason", err)
+		d.Log.Info(d.server().Without, "kind", kind, "reason", err)
 	}
 	return d.serve(kind, "")
 }
 
 // serve starts an exec server.
 func (d *Docker) serve(kind, connect string) (*proc.Conn, error) {
-	cmd := d.Client.Cmd(plan.Serve(d.Container(kind), d.User(kind), connect).Argv())
+	cmd := d.Client.Cmd(d.server().Exec(d.Container(kind), d.User(kind), connect).Argv())
 	conn, err := proc.Connect(cmd)
 	if err != nil {
 		return nil, err // not a nil *Conn in a Link

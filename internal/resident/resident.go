@@ -180,7 +180,7 @@ func (e *Executor) TakesFiles(kind string) bool {
 func (e *Executor) Offers(ctx context.Context, kind, tool string) (bool, error) {
 	var out bytes.Buffer
 	code, err := e.Run(ctx, execproxy.Call{
-		ID: fmt.Sprintf("which-%d", e.probes.Add(1)), Kind: kind, Cwd: execproto.Workspace,
+		ID: fmt.Sprintf("which-%d", e.probes.Add(1)), Kind: kind, Cwd: "/",
 		Argv: []string{execproto.ShimBinary, "which", tool}, Stdout: &out,
 	})
 	if err == nil && code != 0 {

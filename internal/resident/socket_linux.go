@@ -16,9 +16,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/unixsock"
 )
 
-// socketName is the name of a server's socket in its directory.
-const socketName = "serve.sock"
-
 // connectLimit is how long a server may take to connect. It does so before it
 // waits for anything, but the machine may be busy.
 const connectLimit = 5 * time.Second
@@ -32,12 +29,13 @@ type socketLink struct {
 // dialSocket starts a server that connects to a socket in dir. The socket is
 // there only until it has: whatever else runs in the sidecar could use it too.
 func (d *Docker) dialSocket(ctx context.Context, kind, dir string) (Link, error) {
-	l, err := listen(filepath.Join(dir, socketName))
+	name := d.server().Socket
+	l, err := listen(filepath.Join(dir, name))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
-	server, err := d.serve(kind, path.Join(execproto.SocketDir, socketName))
+	server, err := d.serve(kind, path.Join(execproto.SocketDir, name))
 	if err != nil {
 		return nil, err
 	}

@@ -17,12 +17,12 @@ import (
 // if the toolchain shall run what has that path. filename is what the kernel was
 // told to execute: a shell that found a tool in PATH gives its name alone as
 // argv0, and where it found it counts in a virtual environment of the workspace.
-func called(argv0, filename string) (tool, path string) {
+func called(argv0, filename, workspace string) (tool, path string) {
 	tool = filepath.Base(argv0)
 	switch {
 	case strings.Contains(argv0, "/"):
 		path = argv0
-	case filepath.Base(filename) == tool && within(filename, execproto.Workspace):
+	case filepath.Base(filename) == tool && execproto.Within(filename, workspace):
 		path = filename
 	}
 	if dir := filepath.Dir(path); path == "" || dir == execproto.ShimDir {

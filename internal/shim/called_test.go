@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
 func TestCalled(t *testing.T) {
@@ -21,7 +23,7 @@ func TestCalled(t *testing.T) {
 		{"/usr/bin/python3", "/workspace/script.py", "python3", "/usr/bin/python3"}, // its first line
 		{"node", "/workspace/tool.js", "node", ""},
 	} {
-		if tool, path := called(tt.argv0, tt.filename); tool != tt.tool || path != tt.path {
+		if tool, path := called(tt.argv0, tt.filename, execproto.Workspace); tool != tt.tool || path != tt.path {
 			t.Errorf("%q of %q: %q, %q", tt.argv0, tt.filename, tool, path)
 		}
 	}
@@ -42,7 +44,7 @@ func TestLinkedTool(t *testing.T) {
 	link("loop", "loop")
 	link("nowhere", "dangling")
 	for name, want := range map[string]string{"python3": "python3", "mine": "python3", "yours": "python3", "loop": "loop", "dangling": "dangling", "none": "none"} {
-		if tool, _ := called(filepath.Join(dir, name), ""); tool != want {
+		if tool, _ := called(filepath.Join(dir, name), "", execproto.Workspace); tool != want {
 			t.Errorf("%s: %s", name, tool)
 		}
 	}

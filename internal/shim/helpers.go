@@ -67,7 +67,7 @@ func (c call) listTools() int {
 		return c.fail(execproto.ExitRefused, noProxy, "<kind>")
 	}
 	cwd, err := os.Getwd()
-	if err != nil || !within(cwd, c.workspace) {
+	if err != nil || !execproto.Within(cwd, c.workspace) {
 		cwd = c.workspace
 	}
 	return c.runIn(cwd)

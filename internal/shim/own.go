@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
 // whose tells whether a call is the agent's own affair and not the project's
@@ -15,13 +17,13 @@ import (
 // agent's image that is to run it, or "" for a call that goes to the toolchain. An
 // error says that neither can run it.
 func (c call) whose(cwd string) (string, error) {
-	if c.kind != "" || c.path != "" && within(absolute(c.path, cwd), c.workspace) {
+	if c.kind != "" || c.path != "" && execproto.Within(absolute(c.path, cwd), c.workspace) {
 		return "", nil
 	}
 	p := c.program()
 	file, here := c.seen(p.file, cwd)
 	mine := file && here == elsewhere ||
-		!file && (p.module == os.Getenv("AIFO_AGENT_NAME") && p.module != "" || !within(cwd, c.workspace))
+		!file && (p.module == os.Getenv("AIFO_AGENT_NAME") && p.module != "" || !execproto.Within(cwd, c.workspace))
 	if !mine {
 		return "", nil
 	}
@@ -50,7 +52,7 @@ func (c call) seen(file, cwd string) (bool, place) {
 	if err != nil {
 		return false, inWorkspace // the toolchain tells that it is missing
 	}
-	if within(real, c.workspace) {
+	if execproto.Within(real, c.workspace) {
 		return true, inWorkspace
 	}
 	return true, elsewhere

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		c.workspace = ws
 		c.envFiles = []string{os.Getenv(envNote)}
 		switch {
+		case c.tool == execproto.NameMCP:
+			os.Exit(c.serveMCP())
 		case c.url == "" || c.token == "":
 			os.Exit(c.runLocal())
 		case os.Getenv(envPretend) != "":

@@ -148,7 +148,7 @@ func (c call) env() []string {
 	if initial == nil {
 		initial = now
 	}
-	return execproto.CallerEnv(now, initial)
+	return execproto.CallerEnv(now, initial, c.workspace)
 }
 
 // initial returns the variables that the agent was started with, or nil when nobody

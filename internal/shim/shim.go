@@ -42,6 +42,8 @@ func Main(argv []string) int {
 		return c.runNamed()
 	case execproto.NameTools:
 		return c.listTools()
+	case execproto.NameMCP:
+		return c.serveMCP()
 	}
 	if c.url == "" || c.token == "" {
 		return c.runLocal()
@@ -50,14 +52,11 @@ func Main(argv []string) int {
 }
 
 func newCall(argv []string) call {
-	tool, path := called(argv[0], execFilename())
-	c := call{
-		tool:      tool,
-		path:      path,
-		args:      argv[1:],
-		workspace: execproto.Workspace,
-		envFiles:  execproto.EnvFiles,
+	c := call{args: argv[1:], workspace: execproto.Workspace, envFiles: execproto.EnvFiles}
+	if elsewhere := c.variable(execproto.EnvWorkspace); strings.HasPrefix(elsewhere, "/") {
+		c.workspace = elsewhere
 	}
+	c.tool, c.path = called(argv[0], execFilename(), c.workspace)
 	c.url, c.token = c.variable(execproto.EnvURL), c.variable(execproto.EnvToken)
 	return c
 }
@@ -98,7 +97,7 @@ func (c call) run() int {
 		return c.fail(execproto.ExitRefused, "%v", err)
 	case own != "":
 		return c.execute(own)
-	case !within(cwd, c.workspace):
+	case !execproto.Within(cwd, c.workspace):
 		return c.fail(execproto.ExitRefused, "the working directory %s is outside %s, which is all that the toolchains can see", cwd, c.workspace)
 	}
 	return c.runIn(cwd)
@@ -122,10 +121,6 @@ func (c call) runIn(cwd string) int {
 }
 
 // within reports whether dir is root or below it.
-func within(dir, root string) bool {
-	return dir == root || strings.HasPrefix(dir, root+"/")
-}
-
 // fail prints one message, each of its lines with the tool's name, and returns
 // the exit code. A terminal in raw mode would print stairs.
 func (c call) fail(code int, format string, args ...any) int {

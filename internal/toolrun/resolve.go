@@ -15,6 +15,7 @@ import (
 type Lookups struct {
 	Dirs       []string                // the directories of PATH
 	Executable func(path string) error // nil, fs.ErrNotExist or fs.ErrPermission
+	Workspace  string                  // where it is mounted
 }
 
 // Command is what to execute for a call.
@@ -53,7 +54,7 @@ func (l Lookups) file(argv []string, cwd string) (Command, error) {
 		path = filepath.Join(cwd, path)
 	}
 	err := l.Executable(path)
-	if errors.Is(err, fs.ErrNotExist) && !inWorkspace(path) && filepath.Base(filepath.Dir(path)) == "bin" {
+	if errors.Is(err, fs.ErrNotExist) && !execproto.Within(path, l.Workspace) && filepath.Base(filepath.Dir(path)) == "bin" {
 		if cmd, err := Resolve(withTool(argv, filepath.Base(path)), cwd, l); err == nil {
 			return cmd, nil
 		}
@@ -100,14 +101,10 @@ func withTool(argv []string, tool string) []string {
 // nearest looks for an executable name in cwd and its parents. It stops at the
 // workspace, above which nothing belongs to the user.
 func (l Lookups) nearest(cwd, name string) string {
-	for dir := filepath.Clean(cwd); inWorkspace(dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Clean(cwd); execproto.Within(dir, l.Workspace); dir = filepath.Dir(dir) {
 		if path := filepath.Join(dir, name); l.Executable(path) == nil {
 			return path
 		}
 	}
 	return ""
-}
-
-func inWorkspace(dir string) bool {
-	return dir == execproto.Workspace || strings.HasPrefix(dir, execproto.Workspace+"/")
 }

@@ -66,7 +66,7 @@ func TestResolve(t *testing.T) {
 		"python3 not python":   {[]string{"python3"}, cwd, []string{"/l/python"}, Command{Argv: []string{"python3"}}, fs.ErrNotExist},
 		"python unexecutable":  {[]string{"python"}, cwd, []string{"!/l/python", "/l/python3"}, Command{Argv: []string{"python"}}, fs.ErrPermission},
 	} {
-		got, err := Resolve(tt.argv, tt.cwd, Lookups{Dirs: []string{"/l", "/u"}, Executable: fakeFiles(tt.files)})
+		got, err := Resolve(tt.argv, tt.cwd, Lookups{Dirs: []string{"/l", "/u"}, Workspace: "/workspace", Executable: fakeFiles(tt.files)})
 		if !errors.Is(err, tt.err) {
 			t.Errorf("%s: error %v, want %v", name, err, tt.err)
 		}

@@ -64,8 +64,13 @@ func Run(args []string) int {
 	return f.Code
 }
 
-// Place is how messages call the container of a toolchain.
-func Place(kind string) string { return strings.TrimSpace(kind + " sidecar") }
+// Place is how messages call the container of a toolchain, or the agent's.
+func Place(kind string) string {
+	if kind == "agent" {
+		return "agent's container"
+	}
+	return strings.TrimSpace(kind + " sidecar")
+}
 
 // LimitRoot takes from root what the container was started with and a tool has
 // no use for. Docker gives it to whoever is root in a docker exec; others have
@@ -103,7 +108,7 @@ func start(argv []string, cwd, place string) Failure {
 		return Failure{execproto.ExitLost, fmt.Sprintf("the %s is not ready after %v", place, ready.Limit)}
 	}
 	if cwd != "" {
-		err := StaysInside(cwd)
+		err := StaysInside(cwd, execproto.WorkspaceOf(os.Environ()))
 		if err == nil {
 			err = os.Chdir(cwd)
 		}
@@ -124,7 +129,7 @@ func start(argv []string, cwd, place string) Failure {
 // the tool, and its virtual environment on.
 func Prepare(argv []string, cwd string, env []string) (Command, []string, error) {
 	dirs := SearchPath(getenv(env, "PATH"), getenv(env, "HOME"), getenv(env, "GOPATH"))
-	cmd, err := Resolve(argv, cwd, Lookups{Dirs: dirs, Executable: func(path string) error {
+	cmd, err := Resolve(argv, cwd, Lookups{Dirs: dirs, Workspace: execproto.WorkspaceOf(env), Executable: func(path string) error {
 		if cwd != "" && !filepath.IsAbs(path) { // by a relative element of PATH
 			path = filepath.Join(cwd, path)
 		}
@@ -160,7 +165,7 @@ func environ(env []string, cmd Command, dirs []string) []string {
 	} else {
 		venv = getenv(env, "VIRTUAL_ENV")
 	}
-	if venv != "" && inWorkspace(venv) {
+	if venv != "" && execproto.Within(venv, execproto.WorkspaceOf(env)) {
 		path = venv + "/bin:" + path
 	}
 	return setenv(env, "PATH", path)
@@ -255,7 +260,7 @@ func Ready(args []string) int {
 // call could run here, one a line, whatever a project has of its own.
 func Which(args []string, out io.Writer) int {
 	dirs := SearchPath(os.Getenv("PATH"), os.Getenv("HOME"), os.Getenv("GOPATH"))
-	l := Lookups{Dirs: dirs, Executable: Executable}
+	l := Lookups{Dirs: dirs, Workspace: execproto.WorkspaceOf(os.Environ()), Executable: Executable}
 	for _, tool := range args {
 		if _, err := Resolve([]string{tool}, "/", l); err == nil {
 			fmt.Fprintln(out, tool)
