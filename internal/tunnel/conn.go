@@ -25,6 +25,8 @@ type conn struct {
 	out        ring // is to be sent
 	maySend    int  // bytes that the other end takes
 
+	mine                  bool // opened by this end
+	finished              bool // typeEnd came: what the other end sent is whole
 	opening               bool // the other end has not been told of it
 	queued                bool // in link.queue
 	ending, endSent       bool
@@ -74,7 +76,7 @@ func (c *conn) enqueue() {
 func (c *conn) owes() bool { return c.owed >= window/2 && !c.closing && !c.peerEnded }
 
 func (c *conn) endIsDue() bool {
-	return c.ending && !c.endSent && !c.closing && !c.peerClosed && c.out.n == 0
+	return c.ending && !c.endSent && !c.peerClosed && c.out.n == 0
 }
 
 func (c *conn) closeIsDue() bool { return c.closing && !c.closeSent && c.out.n == 0 }
@@ -157,10 +159,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// CloseWrite ends what the other end reads; it can still be read.
+// CloseWrite ends what the other end reads; it can still be read. Once the connection is closed
+// it is too late for that.
 func (c *conn) CloseWrite() error {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
+	if c.closing {
+		return net.ErrClosed
+	}
 	c.ending = true
 	c.enqueue()
 	return nil

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
@@ -50,18 +51,33 @@ type link struct {
 	accept func(c *conn) bool
 	// known reports whether there is a socket of that name.
 	known func(name string) bool
+	// hear gets what is told of the link as a whole, and reports whether it was that. It is
+	// called without mu. nil: nothing is.
+	hear  func(m execproto.MuxMessage) (heard bool, err error)
+	limit int    // of connections
+	own   uint32 // is part of the numbers of the connections that are opened here
+	both  bool   // both ends open connections, so that own tells whose a number is
 
 	mu    sync.Mutex
 	work  sync.Cond // the queue is not empty, or err is set
 	room  sync.Cond // there are fewer connections, or err is set
 	conns map[uint32]*conn
 	queue []*conn // have something to send; each once
-	last  uint32  // number of the latest connection
+	told  []told  // is to be sent before all that; each type once
+	last  uint32  // number of the latest connection, without own
 	err   error   // why the link is no more
+
+	opened, accepted int // connections of this end, and of the other
+}
+
+// told is something about the link as a whole.
+type told struct {
+	t       execproto.MuxType
+	payload []byte
 }
 
 func newLink(rwc io.ReadWriteCloser) *link {
-	l := &link{rwc: rwc, conns: map[uint32]*conn{}}
+	l := &link{rwc: rwc, conns: map[uint32]*conn{}, limit: MaxConns}
 	l.work.L, l.room.L = &l.mu, &l.mu
 	return l
 }
@@ -97,20 +113,32 @@ func (l *link) fail(err error) {
 func (l *link) open(name string) (*conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.conns) >= MaxConns && l.err == nil {
+	for l.opened >= l.limit && l.err == nil {
 		l.room.Wait()
 	}
 	if l.err != nil {
 		return nil, l.err
 	}
-	for l.last++; l.conns[l.last] != nil; l.last++ {
-		continue // the numbers have wrapped around
+	l.last++
+	for l.conns[l.number()] != nil {
+		l.last++ // the numbers have wrapped around
 	}
-	c := l.add(l.last, name)
+	c := l.add(l.number(), name)
+	c.mine = true
+	l.opened++
 	c.opening = true
 	c.enqueue()
 	return c, nil
 }
+
+// ownBit is what tells the numbers of the two ends apart where both open connections.
+const ownBit = 1 << 31
+
+// number returns the number of the latest connection.
+func (l *link) number() uint32 { return l.last&^ownBit | l.own }
+
+// isOwn reports whether this end gave the number.
+func (l *link) isOwn(number uint32) bool { return l.both && number&ownBit == l.own }
 
 // add makes a connection; mu is held.
 func (l *link) add(number uint32, name string) *conn {
@@ -122,10 +150,16 @@ func (l *link) add(number uint32, name string) *conn {
 
 // forget removes a connection that both ends have closed; mu is held.
 func (l *link) forget(c *conn) {
-	if c.closeSent && c.peerClosed {
-		delete(l.conns, c.number)
-		l.room.Signal()
+	if !c.closeSent || !c.peerClosed || l.conns[c.number] != c {
+		return
 	}
+	delete(l.conns, c.number)
+	if !c.mine {
+		l.accepted--
+		return
+	}
+	l.opened--
+	l.room.Signal()
 }
 
 // receive takes what the other end sends.
@@ -133,7 +167,11 @@ func (l *link) receive() error {
 	r := execproto.NewMuxReader(newReader(l.rwc))
 	for {
 		m, err := r.Read()
-		if err == nil {
+		heard := false
+		if err == nil && l.hear != nil {
+			heard, err = l.hear(m)
+		}
+		if err == nil && !heard {
 			err = l.take(m)
 		}
 		if err != nil {
@@ -160,7 +198,7 @@ func (l *link) take(m execproto.MuxMessage) error {
 	case typeCredit:
 		return c.takeCredit(m)
 	case typeEnd:
-		c.peerEnded = true
+		c.peerEnded, c.finished = true, true
 		return nil
 	case typeClose:
 		c.peerEnded, c.peerClosed = true, true
@@ -180,12 +218,15 @@ func (l *link) takeOpen(c *conn, m execproto.MuxMessage) error {
 		return malformed(m, "from a host")
 	case c != nil:
 		return malformed(m, "for a connection that there is")
-	case len(l.conns) >= MaxConns:
+	case l.isOwn(m.Call):
+		return malformed(m, "with a number of this end")
+	case l.accepted >= l.limit:
 		return malformed(m, "beyond the number of connections")
 	case !l.known(name):
 		return malformed(m, "for an unknown socket")
 	}
 	c = l.add(m.Call, name)
+	l.accepted++
 	if !l.accept(c) {
 		c.close()
 	}
@@ -196,8 +237,22 @@ func malformed(m execproto.MuxMessage, what string) error {
 	return fmt.Errorf("%w: type %q %s", execproto.ErrFrame, byte(m.Type), what)
 }
 
-// batch is what a connection sends in one turn.
+// tell has the other end hear payload. What it was told in this type before, and has not been
+// sent, it does not hear any more.
+func (l *link) tell(t execproto.MuxType, payload []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.told, func(old told) bool { return old.t == t })
+	if i >= 0 {
+		l.told = slices.Delete(l.told, i, i+1)
+	}
+	l.told = append(l.told, told{t, payload})
+	l.work.Signal()
+}
+
+// batch is what a connection sends in one turn, or what is told of the link.
 type batch struct {
+	told       *told
 	number     uint32
 	open       string // empty: nothing to open
 	credit     uint32
@@ -232,11 +287,16 @@ func (l *link) send() error {
 func (l *link) next(scratch []byte) (b batch, more bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.queue) == 0 && l.err == nil {
+	for len(l.queue) == 0 && len(l.told) == 0 && l.err == nil {
 		l.work.Wait()
 	}
 	if l.err != nil {
 		return batch{}, false, l.err
+	}
+	if len(l.told) > 0 {
+		b.told = &l.told[0]
+		l.told = l.told[1:]
+		return b, len(l.told)+len(l.queue) > 0, nil
 	}
 	c := l.queue[0]
 	l.queue = l.queue[1:]
@@ -248,6 +308,9 @@ func (l *link) next(scratch []byte) (b batch, more bool, err error) {
 }
 
 func (b batch) write(out *execproto.MuxWriter) error {
+	if b.told != nil {
+		return out.Write(b.told.t, 0, b.told.payload)
+	}
 	var errs []error
 	if b.open != "" {
 		errs = append(errs, out.Write(typeOpen, b.number, []byte(b.open)))
