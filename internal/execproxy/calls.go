@@ -39,6 +39,7 @@ func (s signalled) code() int {
 type call struct {
 	id, kind string
 	cancel   context.CancelCauseFunc
+	seen     *observation
 
 	mu      sync.Mutex
 	running bool // Executor.Run was called

@@ -524,18 +524,33 @@ func TestLogHasNoSecrets(t *testing.T) {
 	assert.NotContains(t, got, testToken)
 }
 
-func TestRedact(t *testing.T) {
-	tests := []struct{ in, want []string }{
-		{[]string{"--token", "x", "y"}, []string{"--token", "***", "y"}},
-		{[]string{"--password=x", "--key=y=z"}, []string{"--password=***", "--key=***"}},
-		{[]string{"--api-key"}, []string{"--api-key"}},
-		{[]string{"-H", "Authorization: Bearer x", "y"}, []string{"-H", "Authorization: Bearer ***"}},
-		{[]string{"bearer", "x"}, []string{"bearer***"}},
-		{[]string{"ſſ BEARER x"}, []string{"ſſ BEARER ***"}},
-		{[]string{"--keys", "x", "--key-id=x", "token"}, []string{"--keys", "x", "--key-id=x", "token"}},
-		{[]string{"--token", "--token", "x"}, []string{"--token", "***", "x"}},
-	}
-	for _, tt := range tests {
-		assert.Equal(t, tt.want, redact(tt.in))
+// TestBegin: whoever wants to know is told of each tool's beginning and end, however it ends.
+func TestBegin(t *testing.T) {
+	for name, run := range map[string]func(context.Context, Call) (int, error){
+		"exit":    func(context.Context, Call) (int, error) { return 3, nil },
+		"failure": func(context.Context, Call) (int, error) { return 0, io.ErrUnexpectedEOF },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var steps []string
+			note := func(s string) {
+				mu.Lock()
+				defer mu.Unlock()
+				steps = append(steps, s)
+			}
+			cfg := testConfig(newFakeExecutor(func(ctx context.Context, c Call) (int, error) {
+				note("run")
+				return run(ctx, c)
+			}))
+			cfg.Begin = func(kind string) func() {
+				note("begin " + kind)
+				return func() { note("end") }
+			}
+			s := serve(t, cfg)
+			s.send(t, post("/exec", form("cargo"), auth, proto1))
+			mu.Lock()
+			defer mu.Unlock()
+			assert.Equal(t, []string{"begin rust", "run", "end"}, steps)
+		})
 	}
 }

@@ -101,7 +101,9 @@ func TestFiles(t *testing.T) {
 		}
 		return 7, nil
 	})}
-	path := serveUnix(t, testConfig(e))
+	cfg, w := testConfig(e), newWitness()
+	cfg.Observe = w.observe
+	path := serveUnix(t, cfg)
 	c := dialFiles(t, path, form("cargo")+"&tty=1", offered)
 	require.True(t, c.accepted)
 	var ends [3]*os.File
@@ -114,6 +116,8 @@ func TestFiles(t *testing.T) {
 	}
 	c.send(t, filesFrame, fds...)
 	assert.Equal(t, result{code: 7}, c.rest())
+	seen := waitFor(t, w.ended)
+	assert.Equal(t, Ended{Code: 7, Streams: StreamsFiles, Duration: seen.Duration, Waited: seen.Waited}, seen, "nobody knows how much passed by")
 	for i, r := range ends {
 		b := make([]byte, 20)
 		n, err := r.Read(b)

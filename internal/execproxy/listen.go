@@ -1,6 +1,7 @@
 package execproxy
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,6 +14,16 @@ import (
 // addresses that mean every interface: the token must not be the only thing
 // between the workspace and the local network.
 func ListenTCP(addr string) (net.Listener, error) {
+	return listenTCP(addr, net.ListenConfig{})
+}
+
+// ListenTCPAhead is ListenTCP for an address that this host may be given only later, where the
+// system can do that (Linux).
+func ListenTCPAhead(addr string) (net.Listener, error) {
+	return listenTCP(addr, net.ListenConfig{Control: freebind})
+}
+
+func listenTCP(addr string, c net.ListenConfig) (net.Listener, error) {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: not an IP address", addr)
@@ -20,7 +31,7 @@ func ListenTCP(addr string) (net.Listener, error) {
 	if ip.Unmap().IsUnspecified() {
 		return nil, fmt.Errorf("listen on %s: would be reachable on every network", addr)
 	}
-	l, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
+	l, err := c.Listen(context.Background(), "tcp", netip.AddrPortFrom(ip, 0).String())
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}

@@ -1,6 +1,7 @@
 package execproxy
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,4 +18,20 @@ func TestListenTCP(t *testing.T) {
 		_, err := ListenTCP(bad)
 		assert.Error(t, err, "%q", bad)
 	}
+}
+
+// TestListenTCPAhead listens at an address of the range for documentation, which no host has.
+func TestListenTCPAhead(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there are no bridges elsewhere")
+	}
+	const absent = "203.0.113.77"
+	l, err := ListenTCPAhead(absent)
+	require.NoError(t, err)
+	defer l.Close()
+	assert.Contains(t, l.Addr().String(), absent+":")
+	_, err = ListenTCP(absent)
+	assert.Error(t, err)
+	_, err = ListenTCPAhead("0.0.0.0")
+	assert.Error(t, err)
 }

@@ -121,6 +121,9 @@ func TestOrderOfChecks(t *testing.T) {
 		{"tools without version", post("/tools", "", auth), "", 426, "Unsupported shim protocol; expected 1 or 2\n"},
 		{"tools in version 1", post("/tools", "", auth, proto1), "", 400, "bad request\n"},
 		{"tools with an unknown word", post("/tools", "arg=--yaml", auth, proto2), "", 400, "bad request\n"},
+		{"MCP without token", post("/mcp", "", "X-Aifo-Proto: 3"), "", 401, "unauthorized\n"},
+		{"MCP in version 2", post("/mcp", "", auth, proto2), "", 400, "bad request\n"},
+		{"no MCP here", post("/mcp", "", auth, "X-Aifo-Proto: 3", "Connection: Upgrade", "Upgrade: aifo-mcp/1"), "", 403, "this session does not serve MCP\n"},
 		{"tools with two words", post("/tools", "arg=--json&arg=--json", auth, proto2), "", 400, "bad request\n"},
 	}
 	for _, tt := range tests {

@@ -25,7 +25,7 @@ type Call struct {
 	ID   string   // exec id
 	Kind string   // toolchain kind, e.g. "rust"
 	Argv []string // Argv[0] is the tool
-	Cwd  string   // cleaned absolute path at or below /workspace
+	Cwd  string   // cleaned absolute path at or below the workspace
 	Env  []string // NAME=value, of the caller, already limited to what may pass
 
 	// Files are the client's own standard input, output and error, where they
@@ -116,13 +116,25 @@ type Config struct {
 	// Toolchains are those of the session, for /tools and for calls that name one.
 	Toolchains []Toolchain
 
+	// Workspace is where it is mounted in the session's containers; "" means
+	// execproto.Workspace. Tools run there or below.
+	Workspace string
+
 	// Complete, if not nil, is called before each call and gets what that asks for
 	// and its sidecar lacks. It may tell the caller, in one line, what takes long.
 	// Its error keeps the call from being made.
 	Complete func(ctx context.Context, c Call, tell func(string)) error
 
+	// Begin, if not nil, is called when a tool is about to be started in the sidecar of kind, and
+	// what it returns when the tool has ended.
+	Begin func(kind string) (end func())
+
 	// Notify runs a notification command; nil refuses them all.
 	Notify NotifyFunc
+
+	// MCP serves the Model Context Protocol on a connection until ctx or the connection
+	// ends; nil refuses it.
+	MCP func(ctx context.Context, conn io.ReadWriteCloser)
 
 	// MaxRuntime ends a tool that runs longer; 0 is no limit.
 	MaxRuntime time.Duration
@@ -130,6 +142,11 @@ type Config struct {
 	// MaxCalls limits how many calls are under way at once; 0 means
 	// DefaultMaxCalls.
 	MaxCalls int
+
+	// Observe, if not nil, is told of each call for which a client with the token asks, and
+	// what it returns, if that is not nil, how it ended, once. Both are in the way of the
+	// call, so they must not wait for anything.
+	Observe func(Observed) func(Ended)
 
 	Log *slog.Logger // nil: no log
 }
@@ -142,6 +159,7 @@ type Proxy struct {
 	offers  *offers
 	calls   *calls
 	buffers budget // what version 1 replies hold in memory
+	mcps    atomic.Int32
 	conns   *conns
 	server  *http.Server
 
@@ -161,6 +179,9 @@ func New(cfg Config) *Proxy {
 	}
 	if cfg.MaxCalls <= 0 {
 		cfg.MaxCalls = DefaultMaxCalls
+	}
+	if cfg.Workspace == "" {
+		cfg.Workspace = execproto.Workspace
 	}
 	p := &Proxy{cfg: cfg, log: cfg.Log, calls: newCalls(cfg.MaxCalls), conns: newConns()}
 	p.base, p.end = context.WithCancel(context.Background())
@@ -217,6 +238,8 @@ func (p *Proxy) endpoint(r *http.Request) (handler, *refusal) {
 		h = p.notify
 	case execproto.PathTools:
 		h = p.tools
+	case execproto.PathMCP:
+		h = p.mcp
 	default:
 		return nil, refuseNotFound
 	}
@@ -229,39 +252,50 @@ func (p *Proxy) endpoint(r *http.Request) (handler, *refusal) {
 // exec answers /exec: the checks in the order of docs/protocol.md, "Order of
 // checks", then the call in the version that the client speaks.
 func (p *Proxy) exec(w http.ResponseWriter, r *http.Request, req *request) *refusal {
-	if req.tool != "" && req.kind == "" && len(p.cfg.Candidates(strings.ToLower(req.tool))) == 0 {
-		return refuseTool
-	}
-	if ref := req.checkAccess(); ref != nil {
-		return ref
-	}
-	if req.tool == "" || !req.versionFits(r) {
-		return refuseRequest
-	}
-	if req.proto == protoFrames && !wantsUpgrade(r.Header) {
-		return refuseNoUpgrade
-	}
-	kind, ref := p.kindFor(r.Context(), req)
-	if ref != nil && ref.status == http.StatusConflict && req.proto == protoFrames && req.kind == "" {
-		// Version 3 has no text to keep, so it names what would help.
-		return refuseKinds(req.tool, p.cfg.Candidates(req.tool))
-	}
+	kind, ref := p.admit(r, req)
 	if ref != nil {
+		p.observeRefusal(req, kind, ref)
 		return ref
 	}
 	return p.start(w, r, req, kind)
 }
 
+// admit makes the checks of /exec up to the choice of the kind, which it returns.
+func (p *Proxy) admit(r *http.Request, req *request) (kind string, ref *refusal) {
+	if req.tool != "" && req.kind == "" && len(p.cfg.Candidates(strings.ToLower(req.tool))) == 0 {
+		return "", refuseTool
+	}
+	if ref := req.checkAccess(); ref != nil {
+		return "", ref
+	}
+	if req.tool == "" || !req.versionFits(r) {
+		return "", refuseRequest
+	}
+	if req.proto == protoFrames && !wantsUpgrade(r.Header, execproto.Upgrade) {
+		return "", refuseNoUpgrade
+	}
+	kind, ref = p.kindFor(r.Context(), req)
+	if ref != nil && ref.status == http.StatusConflict && req.proto == protoFrames && req.kind == "" {
+		// Version 3 has no text to keep, so it names what would help.
+		return "", refuseKinds(req.tool, p.cfg.Candidates(req.tool))
+	}
+	return kind, ref
+}
+
 // start registers the call and runs it.
 func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind string) *refusal {
+	began := time.Now()
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer cancel(nil)
 	c, ref := p.calls.add(req.execID, kind, cancel)
 	if ref != nil {
+		p.observeRefusal(req, kind, ref)
 		return ref
 	}
 	defer p.calls.remove(c)
 	call := Call{ID: c.id, Kind: kind, Argv: append([]string{req.program()}, req.args...), Cwd: req.cwd}
+	c.seen = p.observe(Observed{ID: c.id, Kind: kind, Argv: call.Argv, Cwd: call.Cwd, Proto: req.proto, Began: began})
+	defer c.seen.end(failed(errGone)) // unless more is known by then
 	if req.proto == protoFrames {
 		files, ref := p.takesFiles(ctx, w, r, req, c)
 		if ref != nil {
@@ -296,6 +330,7 @@ func (p *Proxy) takesFiles(ctx context.Context, w http.ResponseWriter, r *http.R
 		return afterWhile(func() { informWait(w, c.kind) })
 	})
 	if err != nil {
+		c.seen.end(failed(err))
 		return false, refuseWaiting(err)
 	}
 	return taker.TakesFiles(c.kind), nil

@@ -22,21 +22,23 @@ type refusal struct {
 // The refusals that do not depend on the request (docs/protocol.md, "Order of
 // checks").
 var (
-	refuseHeaders     = refused(http.StatusRequestHeaderFieldsTooLarge, "request headers too large")
-	refuseRequest     = refused(http.StatusBadRequest, "bad request")
-	refuseNotFound    = refused(http.StatusNotFound, "not found")
-	refuseMethod      = refused(http.StatusMethodNotAllowed, "method not allowed")
-	refuseTool        = refused(http.StatusForbidden, "forbidden")
-	refuseToken       = refused(http.StatusUnauthorized, "unauthorized")
-	refuseProto       = refused(http.StatusUpgradeRequired, "Unsupported shim protocol; expected 1 or 2")
-	refuseNotifyProto = refused(http.StatusUpgradeRequired, "unsupported notify protocol; expected 2")
-	refuseNoUpgrade   = refused(http.StatusUpgradeRequired, "protocol 3 needs an upgrade to "+execproto.Upgrade)
-	refuseNotify      = refused(http.StatusForbidden, "notifications are not configured")
-	refuseIDInUse     = refused(http.StatusConflict, "exec id already in use")
-	refuseBusy        = refused(http.StatusServiceUnavailable, "too many tool calls at once")
-	refuseEnding      = refused(http.StatusServiceUnavailable, "the session is ending")
-	refuseTooLong     = &refusal{http.StatusBadRequest, execproto.ExitNotExecutable, "argument list too long\n"}
-	replyTimeout      = &refusal{http.StatusGatewayTimeout, execproto.ExitTimeout, "timeout\n"}
+	refuseHeaders      = refused(http.StatusRequestHeaderFieldsTooLarge, "request headers too large")
+	refuseRequest      = refused(http.StatusBadRequest, "bad request")
+	refuseNotFound     = refused(http.StatusNotFound, "not found")
+	refuseMethod       = refused(http.StatusMethodNotAllowed, "method not allowed")
+	refuseTool         = refused(http.StatusForbidden, "forbidden")
+	refuseToken        = refused(http.StatusUnauthorized, "unauthorized")
+	refuseProto        = refused(http.StatusUpgradeRequired, "Unsupported shim protocol; expected 1 or 2")
+	refuseNotifyProto  = refused(http.StatusUpgradeRequired, "unsupported notify protocol; expected 2")
+	refuseNoUpgrade    = refused(http.StatusUpgradeRequired, "protocol 3 needs an upgrade to "+execproto.Upgrade)
+	refuseNotify       = refused(http.StatusForbidden, "notifications are not configured")
+	refuseMCP          = refused(http.StatusForbidden, "this session does not serve MCP")
+	refuseIDInUse      = refused(http.StatusConflict, "exec id already in use")
+	refuseBusy         = refused(http.StatusServiceUnavailable, "too many tool calls at once")
+	refuseEnding       = refused(http.StatusServiceUnavailable, "the session is ending")
+	refuseTooLong      = &refusal{http.StatusBadRequest, execproto.ExitNotExecutable, "argument list too long\n"}
+	refuseNoMCPUpgrade = refused(http.StatusUpgradeRequired, "MCP needs an upgrade to "+execproto.UpgradeMCP)
+	replyTimeout       = &refusal{http.StatusGatewayTimeout, execproto.ExitTimeout, "timeout\n"}
 )
 
 func refused(status int, text string) *refusal {
@@ -81,10 +83,18 @@ func refuseKind(kind string, session []Toolchain) *refusal {
 
 func (f *refusal) write(w http.ResponseWriter) {
 	if f.status == http.StatusUpgradeRequired {
-		w.Header().Set("Upgrade", execproto.Upgrade) // RFC 9110, 15.5.22
+		w.Header().Set("Upgrade", f.upgrade()) // RFC 9110, 15.5.22
 	}
 	plain(w, f.status, f.exit, int64(len(f.body)))
 	_, _ = io.WriteString(w, f.body)
+}
+
+// upgrade is the protocol that a client has to upgrade to.
+func (f *refusal) upgrade() string {
+	if f == refuseNoMCPUpgrade {
+		return execproto.UpgradeMCP
+	}
+	return execproto.Upgrade
 }
 
 // raw is the reply as bytes, for a request that net/http could not read.

@@ -40,6 +40,7 @@ type request struct {
 	authorized bool
 	proto      string
 	execID     string
+	workspace  string // where it is mounted
 
 	tool, cwd, cmd string
 	kind, path     string // version 3: the toolchain, and the tool as it was called, if by a path
@@ -60,7 +61,8 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn) (*request,
 		authorized: authorized(r.Header, p.cfg.Token) && p.fromOwner(r.RemoteAddr),
 		proto:      strings.TrimSpace(last(r.Header, execproto.HeaderProto)),
 		execID:     strings.TrimSpace(last(r.Header, execproto.HeaderExecID)),
-		cwd:        execproto.Workspace,
+		workspace:  p.cfg.Workspace,
+		cwd:        p.cfg.Workspace,
 		sigName:    "TERM",
 		files:      strings.TrimSpace(last(r.Header, execproto.HeaderFiles)) == execproto.FilesStdio,
 	}
@@ -135,7 +137,7 @@ func (req *request) decode(query, body string) bool {
 	}
 	req.decodeSignal(body)
 	var ok bool
-	req.cwd, ok = cleanCwd(req.cwd)
+	req.cwd, ok = cleanCwd(req.cwd, req.workspace)
 	return ok && (tty == 0 || req.setTerminal(tty, size))
 }
 
@@ -211,7 +213,7 @@ func (req *request) setEnv(value string) bool {
 	if !strings.Contains(value, "=") {
 		return false
 	}
-	if execproto.PassVariable(value) {
+	if execproto.PassVariable(value, req.workspace) {
 		req.env = append(req.env, strings.Clone(value))
 	}
 	return req.count(value)
@@ -254,9 +256,9 @@ func (req *request) versionFits(r *http.Request) bool {
 // cleanCwd returns the working directory that p means and whether a tool may
 // run there. A path with "." or ".." is refused, not resolved: it would have to
 // be resolved by the sidecar, with its links.
-func cleanCwd(p string) (string, bool) {
+func cleanCwd(p, workspace string) (string, bool) {
 	if p == "." {
-		return execproto.Workspace, true
+		return workspace, true
 	}
 	if len(p) > execproto.MaxPathLen || !strings.HasPrefix(p, "/") || strings.Contains(p, "\x00") {
 		return "", false
@@ -267,7 +269,7 @@ func cleanCwd(p string) (string, bool) {
 		}
 	}
 	p = path.Clean(p)
-	return p, p == execproto.Workspace || strings.HasPrefix(p, execproto.Workspace+"/")
+	return p, execproto.Within(p, workspace)
 }
 
 // authorized reports whether h carries the token. The comparison takes the same
@@ -319,9 +321,9 @@ func headerLines(r *http.Request) int {
 	return n
 }
 
-// wantsUpgrade reports whether the client asks for version 3's upgrade.
-func wantsUpgrade(h http.Header) bool {
-	return strings.EqualFold(strings.TrimSpace(last(h, "Upgrade")), execproto.Upgrade) &&
+// wantsUpgrade reports whether the client asks for the upgrade to a protocol.
+func wantsUpgrade(h http.Header, protocol string) bool {
+	return strings.EqualFold(strings.TrimSpace(last(h, "Upgrade")), protocol) &&
 		hasToken(h.Values("Connection"), "upgrade")
 }
 

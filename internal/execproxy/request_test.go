@@ -37,7 +37,7 @@ func TestCleanCwd(t *testing.T) {
 		{"/tmp", "", false},
 	}
 	for _, tt := range tests {
-		got, ok := cleanCwd(tt.in)
+		got, ok := cleanCwd(tt.in, execproto.Workspace)
 		assert.Equal(t, tt.ok, ok, "%q", tt.in)
 		if ok {
 			assert.Equal(t, tt.want, got)
@@ -148,14 +148,14 @@ func FuzzForm(f *testing.F) {
 		if !req.decode("", s) {
 			return
 		}
-		clean, ok := cleanCwd(req.cwd)
+		clean, ok := cleanCwd(req.cwd, req.workspace)
 		assert.True(t, ok && clean == req.cwd, "%q", req.cwd)
 		assert.LessOrEqual(t, len(req.tool), execproto.MaxToolLen)
 		for _, a := range req.args {
 			assert.NotContains(t, a, "\x00")
 		}
 		for _, v := range req.env {
-			assert.True(t, execproto.PassVariable(v), "%q", v)
+			assert.True(t, execproto.PassVariable(v, execproto.Workspace), "%q", v)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/redact"
 )
 
 // drainTime is how long a call whose context ended may still write to a client
@@ -37,7 +38,10 @@ func failed(err error) outcome {
 // called when the wait begins and what it returns when the wait is over.
 func (p *Proxy) run(ctx context.Context, c *call, call Call, waiting func() (over func())) (out outcome) {
 	start := time.Now()
-	defer func() { p.logCall(call, out, time.Since(start)) }()
+	defer func() {
+		c.seen.end(out)
+		p.logCall(call, out, time.Since(start))
+	}()
 	err := p.awaitSidecar(ctx, c, waiting)
 	if err == nil {
 		err = p.complete(ctx, call)
@@ -56,6 +60,8 @@ func (p *Proxy) awaitSidecar(ctx context.Context, c *call, waiting func() func()
 	if waiting != nil {
 		defer waiting()()
 	}
+	began := time.Now()
+	defer func() { c.seen.wait(time.Since(began)) }()
 	err := p.cfg.Sidecars.Ready(ctx, c.kind)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -72,7 +78,10 @@ func (p *Proxy) execute(ctx context.Context, c *call, call Call) outcome {
 	if p.cfg.MaxRuntime > 0 {
 		defer time.AfterFunc(p.cfg.MaxRuntime, func() { c.cancel(timeLimit(p.cfg.MaxRuntime)) }).Stop()
 	}
-	code, err := p.cfg.Executor.Run(ctx, call)
+	if p.cfg.Begin != nil {
+		defer p.cfg.Begin(call.Kind)()
+	}
+	code, err := p.cfg.Executor.Run(ctx, c.seen.count(call))
 	if err == nil {
 		return outcome{code: code}
 	}
@@ -91,6 +100,6 @@ func (p *Proxy) logCall(call Call, out outcome, d time.Duration) {
 	}
 	p.log.Info("tool call", attrs...)
 	if p.log.Enabled(context.Background(), slog.LevelDebug) {
-		p.log.Debug("tool call arguments", "exec_id", call.ID, "args", redact(call.Argv[1:]))
+		p.log.Debug("tool call arguments", "exec_id", call.ID, "args", redact.Args(call.Argv[1:], nil))
 	}
 }

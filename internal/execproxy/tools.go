@@ -23,8 +23,8 @@ type Toolchain struct {
 	Probe   []string // a tool of it with the arguments that make it print its version
 }
 
-// kindTools is what a sidecar really has, as /tools prints it.
-type kindTools struct {
+// KindTools is what a sidecar really has, as /tools prints it.
+type KindTools struct {
 	Kind  string                `json:"kind"`
 	Image string                `json:"image"`
 	Tools []execproto.FoundTool `json:"tools"`
@@ -57,8 +57,25 @@ func (p *Proxy) tools(w http.ResponseWriter, r *http.Request, req *request) *ref
 	return nil
 }
 
+// Tools returns what the sidecars really have, seen from a directory. It waits for all of
+// them, and fails when ctx or the session ends.
+func (p *Proxy) Tools(ctx context.Context, cwd string) ([]KindTools, error) {
+	cwd, ok := cleanCwd(cwd, p.cfg.Workspace)
+	if !ok {
+		return nil, &RefusedError{Reason: refuseCwd}
+	}
+	found, ref := p.findTools(ctx, cwd)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if ref != nil {
+		return nil, &RefusedError{Reason: strings.TrimSpace(ref.body)}
+	}
+	return found, nil
+}
+
 // findTools asks all sidecars at once.
-func (p *Proxy) findTools(ctx context.Context, cwd string) ([]kindTools, *refusal) {
+func (p *Proxy) findTools(ctx context.Context, cwd string) ([]KindTools, *refusal) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c, ref := p.calls.add("", "", cancel) // counted, and ended by Shutdown, like a tool call
@@ -66,7 +83,7 @@ func (p *Proxy) findTools(ctx context.Context, cwd string) ([]kindTools, *refusa
 		return nil, ref
 	}
 	defer p.calls.remove(c)
-	found := make([]kindTools, len(p.cfg.Toolchains))
+	found := make([]KindTools, len(p.cfg.Toolchains))
 	var asked sync.WaitGroup
 	for i, t := range p.cfg.Toolchains {
 		asked.Go(func() { found[i] = p.askTools(ctx, c.id, cwd, t) })
@@ -78,8 +95,8 @@ func (p *Proxy) findTools(ctx context.Context, cwd string) ([]kindTools, *refusa
 	return p.served(found), nil
 }
 
-func (p *Proxy) askTools(ctx context.Context, id, cwd string, t Toolchain) kindTools {
-	k := kindTools{Kind: t.Kind, Image: t.Image, Tools: []execproto.FoundTool{}}
+func (p *Proxy) askTools(ctx context.Context, id, cwd string, t Toolchain) KindTools {
+	k := KindTools{Kind: t.Kind, Image: t.Image, Tools: []execproto.FoundTool{}}
 	if err := p.cfg.Sidecars.Ready(ctx, t.Kind); err != nil {
 		k.Error = err.Error()
 		return k
@@ -118,7 +135,7 @@ func (l *limited) Write(p []byte) (int, error) {
 
 // served leaves a tool that several sidecars have to the one that a call would
 // go to.
-func (p *Proxy) served(found []kindTools) []kindTools {
+func (p *Proxy) served(found []KindTools) []KindTools {
 	has := map[string][]string{} // tool to kinds
 	for _, k := range found {
 		for _, f := range k.Tools {
@@ -135,7 +152,7 @@ func (p *Proxy) served(found []kindTools) []kindTools {
 	return found
 }
 
-func toolTable(found []kindTools) []byte {
+func toolTable(found []KindTools) []byte {
 	var b bytes.Buffer
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "TOOLCHAIN\tTOOL\tPATH\tVERSION")

@@ -70,9 +70,9 @@ func TestTools(t *testing.T) {
 	})
 	got := parseReply(t, s.send(t, post("/tools", "cwd=/workspace/sub&arg=--json", auth, proto2)))
 	require.Equal(t, 200, got.status)
-	var found []kindTools
+	var found []KindTools
 	require.NoError(t, json.Unmarshal([]byte(got.body), &found))
-	require.Empty(t, cmp.Diff([]kindTools{
+	require.Empty(t, cmp.Diff([]KindTools{
 		{Kind: "node", Image: "node:1", Tools: []execproto.FoundTool{{Name: "npm", Path: "/usr/bin/npm", Version: "10"}}},
 		{Kind: "rust", Image: "rust:1", Tools: []execproto.FoundTool{
 			{Name: "cargo", Path: "/usr/bin/cargo", Version: "cargo 1"}, {Name: "make", Path: "/usr/bin/make"},
@@ -102,7 +102,7 @@ func TestToolsOfABrokenSidecar(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := parseReply(t, toolsProxy(t, node).send(t, post("/tools", "cwd=/workspace/sub&arg=--json", auth, proto2)))
 			require.Equal(t, 200, got.status)
-			var found []kindTools
+			var found []KindTools
 			require.NoError(t, json.Unmarshal([]byte(got.body), &found))
 			require.NotEmpty(t, found[0].Error)
 			require.Len(t, found[1].Tools, 2)

@@ -173,7 +173,7 @@ var (
 )
 
 // neverTools are names that every script counts on, and our own.
-var neverTools = []string{"sh", "bash", "dash", "env", "aifo-shim", "aifo-run", "aifo-tools", "say", "notifications-cmd"}
+var neverTools = []string{"sh", "bash", "dash", "env", "aifo-shim", "aifo-run", "aifo-tools", "aifo-mcp", "say", "notifications-cmd"}
 
 // agentPrograms would be shadowed by a tool of the same name.
 var agentPrograms = []string{"aider", "codex", "crush", "openhands", "opencode", "plandex"}
