@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
@@ -26,7 +27,7 @@ import (
 const Binary = execproto.NameShim
 
 // ours are the links beside those of the tools.
-var ours = []string{execproto.NameRun, execproto.NameTools, execproto.NameNotify, execproto.NameNotifyCmd}
+var ours = []string{execproto.NameRun, execproto.NameTools, execproto.NameMCP, execproto.NameNotify, execproto.NameNotifyCmd}
 
 // The binaries are built before this package (see the Makefile) and are not
 // part of the repository, so all that is sure to be here is a placeholder.
@@ -37,7 +38,7 @@ var embedded embed.FS
 // Path returns the directory that Install makes for containers of the given
 // architecture ("amd64", "arm64") with the tools of those names. It touches nothing.
 func Path(cacheDir, arch string, tools []string) (string, error) {
-	c, err := load(embedded, arch, tools)
+	c, err := load(embedded, cacheDir, arch, tools)
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +50,7 @@ func Path(cacheDir, arch string, tools []string) (string, error) {
 // others than the user could have changed is refused, since what is in it runs
 // in every container.
 func Install(cacheDir, arch string, tools []string) (string, error) {
-	c, err := load(embedded, arch, tools)
+	c, err := load(embedded, cacheDir, arch, tools)
 	if err != nil {
 		return "", err
 	}
@@ -62,14 +63,43 @@ type content struct {
 	names  []string // of the links, sorted, each once
 }
 
-func load(fsys fs.FS, arch string, tools []string) (content, error) {
-	binary, err := fs.ReadFile(fsys, "bin/aifo-shim-linux-"+arch)
+// MissingError says that there is no shim for containers of an architecture: this program was
+// built without, and none was made since.
+type MissingError struct{ Arch string }
+
+func (e *MissingError) Error() string {
+	return "this build of aifo-coder has no shim for linux/" + e.Arch
+}
+
+// Built returns where a shim is looked for that this program was built without.
+func Built(cacheDir, arch string) string {
+	return filepath.Join(cacheDir, "shim-build", buildinfo.Version(), name(arch))
+}
+
+func name(arch string) string { return "aifo-shim-linux-" + arch }
+
+func load(fsys fs.FS, cacheDir, arch string, tools []string) (content, error) {
+	binary, err := fs.ReadFile(fsys, "bin/"+name(arch))
+	if errors.Is(err, fs.ErrNotExist) {
+		binary, err = built(cacheDir, arch)
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-		return content{}, fmt.Errorf(`this build of aifo-coder has no shim for linux/%s; build it with "make build"`, arch)
+		return content{}, &MissingError{Arch: arch}
 	}
 	names := slices.Concat(ours, tools)
 	slices.Sort(names)
 	return content{binary, slices.Compact(names)}, err
+}
+
+// built reads a shim that was made later. It runs in every container, so nobody else may
+// have been able to write it.
+func built(cacheDir, arch string) ([]byte, error) {
+	path := Built(cacheDir, arch)
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return binary, private(filepath.Dir(path))
 }
 
 func (c content) path(cacheDir string) string {

@@ -15,7 +15,9 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/boot"
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
 	"github.com/aifo-coder/aifo-coder/internal/execserver"
+	"github.com/aifo-coder/aifo-coder/internal/loopback"
 	"github.com/aifo-coder/aifo-coder/internal/relay"
+	"github.com/aifo-coder/aifo-coder/internal/samehost"
 	"github.com/aifo-coder/aifo-coder/internal/shim"
 	"github.com/aifo-coder/aifo-coder/internal/toolrun"
 	"github.com/aifo-coder/aifo-coder/internal/tunnel"
@@ -41,6 +43,8 @@ func subcommand(argv []string) int {
 		return boot.Main(args)
 	case boot.StayCommand:
 		return boot.Stay()
+	case loopback.Command:
+		return loopback.Main(args)
 	case relay.Command:
 		return relay.Main()
 	case "ready":
@@ -59,6 +63,8 @@ func subcommand(argv []string) int {
 		return toolrun.Which(args, os.Stdout)
 	case tunnel.Command:
 		return tunnel.Main(args)
+	case samehost.Command:
+		return samehost.Main(args)
 	case "version":
 		fmt.Println(buildinfo.Version())
 		return 0
@@ -67,6 +73,6 @@ func subcommand(argv []string) int {
 }
 
 func usage() int {
-	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ready|relay|run|serve|signal|end|tools|which|tunnel|version; or a tool's name as a link to it")
+	fmt.Fprintln(os.Stderr, "usage: aifo-shim boot|ports|ready|relay|run|serve|signal|end|tools|which|tunnel|where|version; or a tool's name as a link to it")
 	return toolrun.ExitUsage
 }
