@@ -20,11 +20,25 @@ var passed = []string{"COLORTERM", "EDITOR", "LANG", "NO_COLOR", "TERM", "TZ", "
 // EnvPrefix marks variables of the host that are passed with the prefix taken off.
 const EnvPrefix = "AIFO_ENV_"
 
-func (b planner) agentName() string { return "aifo-coder-" + b.o.Agent.Name + "-" + b.id }
+// agentPrefix begins the names of agents' containers.
+const agentPrefix = "aifo-coder-"
+
+func (b planner) agentName() string { return agentPrefix + b.o.Agent.Name + "-" + b.id }
+
+// AgentOf returns the agent in the container of that name of session id, or "" for a name
+// that no plan gives.
+func AgentOf(container, id string) string {
+	name, ok := strings.CutSuffix(container, "-"+id)
+	agent, ours := strings.CutPrefix(name, agentPrefix)
+	if !ok || !ours {
+		return ""
+	}
+	return agent
+}
 
 // agent returns the agent's container, from the image.
 func (b planner) agent(p *Proxy, image string) dockerargs.Run {
-	name := b.agentName()
+	name, limit := b.agentName(), b.o.Limits.of(KindAgent)
 	run := dockerargs.Run{
 		Remove:      true,
 		Interactive: true,
@@ -36,10 +50,12 @@ func (b planner) agent(p *Proxy, image string) dockerargs.Run {
 		CapAdd:      b.caps(toolchain.Kind{}, agentCaps),
 		Security:    security(b.o.AppArmor.Agent),
 		LogDriver:   "none", // what an agent prints may be secret, and is without end
-		PidsLimit:   b.o.Limits.pids(),
-		Memory:      b.o.Limits.Memory,
+		PidsLimit:   limit.Pids,
+		Memory:      limit.Memory,
+		CPUs:        limit.CPUs,
+		GPUs:        limit.GPUs,
 		Mounts:      b.agentMounts(p),
-		Tmpfs:       b.tunnelMount(KindAgent, toolchain.Kind{}),
+		Tmpfs:       append(b.tunnelMount(KindAgent, toolchain.Kind{}), b.gitLogs(toolchain.Kind{})...),
 		Env:         b.agentEnv(p),
 		User:        bootUser,
 		Entrypoint:  execproto.ShimBinary,
@@ -49,9 +65,10 @@ func (b planner) agent(p *Proxy, image string) dockerargs.Run {
 	switch {
 	case b.closed(KindAgent):
 		run.AddHosts = ownName(name)
-	case p != nil && p.TCP() && b.nativeLinux():
-		run.AddHosts = []string{hostAlias + ":host-gateway"}
+	case p != nil && p.TCP():
+		run.AddHosts = b.hostName()
 	}
+	b.fit(&run)
 	return run
 }
 
@@ -81,7 +98,7 @@ func (b planner) agentBoot() []string {
 
 // isTool reports whether the first of an agent's words is a command of its own.
 func (b planner) isTool(word string) bool {
-	return word == execproto.NameRun || word == execproto.NameTools || b.o.Kinds.Candidates(word) != nil
+	return word == execproto.NameRun || word == execproto.NameTools || word == execproto.NameMCP || b.o.Kinds.Candidates(word) != nil
 }
 
 // systemBin is where a distribution has compilers, make and other shared tools.
@@ -116,7 +133,7 @@ func (b planner) standIns() []string {
 
 func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
 	mounts := []dockerargs.Mount{
-		dockerargs.Bind(b.f.Workspace, execproto.Workspace),
+		dockerargs.Bind(b.f.Workspace, b.mountPoint()),
 		dockerargs.BindRO(b.f.ShimDir, execproto.ShimDir),
 	}
 	mounts = append(mounts, b.repositoryMounts()...)
@@ -125,10 +142,7 @@ func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
 	}
 	config, _ := b.config()
 	mounts = append(mounts, config...)
-	if !b.tunnelled(KindAgent) && (p != nil && p.SocketDir != "" || b.hasWayOut(KindAgent)) {
-		mounts = append(mounts, dockerargs.BindRO(b.socketDir(KindAgent), execproto.SocketDir))
-	}
-	return append(mounts, b.caMount()...)
+	return slices.Concat(mounts, socketMount(b.agentSocketDir(p)), b.caMount(), b.o.Mounts)
 }
 
 // repositoryMounts returns what containers see of the workspace's repository
@@ -137,12 +151,12 @@ func (b planner) agentMounts(p *Proxy) []dockerargs.Mount {
 func (b planner) repositoryMounts() []dockerargs.Mount {
 	var mounts []dockerargs.Mount
 	if b.f.HasForks {
-		mounts = append(mounts, dockerargs.Mount{Type: "tmpfs", Target: path.Join(execproto.Workspace, hostfacts.ForksDir), ReadOnly: true})
+		mounts = append(mounts, dockerargs.Mount{Type: "tmpfs", Target: path.Join(b.mountPoint(), hostfacts.ForksDir), ReadOnly: true})
 	}
 	for _, dir := range b.o.Borrowed {
 		mounts = append(mounts, dockerargs.BindRO(dir, dir))
 	}
-	return mounts
+	return append(mounts, b.gitLinkMounts()...)
 }
 
 // stateDir returns the host directory for a state directory of the agent:
@@ -158,13 +172,14 @@ func (b planner) agentEnv(p *Proxy) []dockerargs.Env {
 		{Name: "HOME", Value: execproto.Home},
 		{Name: "AIFO_AGENT_NAME", Value: b.o.Agent.Name},
 	}
+	env = append(env, b.workspaceEnv()...)
 	if _, set := b.secrets()[agent.SandboxEnv]; !set {
 		env = append(env, dockerargs.Env{Name: agent.SandboxEnv, Value: "1"})
 	}
 	env = append(env, secretEnv(b.secrets())...)
 	env = append(env, b.brokerEnv()...)
 	env = append(env, b.caEnv()...)
-	env = append(env, b.egressEnv(KindAgent)...)
+	env = override(append(env, b.egressEnv(KindAgent)...), b.userEnv(KindAgent))
 	if p == nil {
 		return env
 	}
@@ -192,7 +207,23 @@ func (b planner) secrets() map[string]string {
 			values[name] = v
 		}
 	}
+	maps.Copy(values, b.userEnv(KindAgent))
 	return values
+}
+
+// userEnv returns the variables that the user sets in a container.
+func (b planner) userEnv(container string) map[string]string {
+	values := map[string]string{}
+	maps.Copy(values, b.o.Env[""])
+	maps.Copy(values, b.o.Env[container])
+	return values
+}
+
+// override returns the variables with those of the user in place of ours of the same name.
+// The user's are by name only: they may be secret.
+func override(env []dockerargs.Env, values map[string]string) []dockerargs.Env {
+	env = slices.DeleteFunc(env, func(e dockerargs.Env) bool { _, own := values[e.Name]; return own })
+	return append(env, secretEnv(values)...)
 }
 
 // brokered reports whether the broker stands for a variable, so that it may not be passed.
@@ -228,7 +259,13 @@ func Passable(name string) bool {
 			return false
 		}
 	}
-	return !slices.Contains([]string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "TERM", "PWD", "TMPDIR", "SSH_AUTH_SOCK"}, name)
+	return !slices.Contains(podmanVariables, name) && !slices.Contains([]string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "TERM", "PWD", "TMPDIR", "SSH_AUTH_SOCK"}, name)
+}
+
+// podmanVariables steer podman.
+var podmanVariables = []string{
+	"CONTAINER_CONNECTION", "CONTAINER_HOST", "CONTAINER_SSHKEY", "CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE",
+	"CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "REGISTRY_AUTH_FILE", "STORAGE_DRIVER", "STORAGE_OPTS",
 }
 
 func (b planner) stateDirs() []string {
@@ -244,7 +281,7 @@ func (b planner) stateDirs() []string {
 func ProxyEnv(p Proxy, port int, token string) map[string]string {
 	env := map[string]string{execproto.EnvToken: token}
 	if p.TCP() {
-		env[execproto.EnvURL] = "http://" + path.Join(hostPort(port), execproto.PathExec)
+		env[execproto.EnvURL] = "http://" + path.Join(p.hostPort(port), execproto.PathExec)
 	}
 	return env
 }

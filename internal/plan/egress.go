@@ -64,6 +64,13 @@ func (b planner) networkOf(container string) string {
 	return b.network().Name
 }
 
+// Closes reports whether a container has no network, "" any that it may be.
+func (o Options) Closes(container string) bool {
+	return slices.ContainsFunc(planner{o: o}.containers(), func(c string) bool {
+		return (container == "" || c == container) && o.Egress.Mode(c) != netpolicy.Open
+	})
+}
+
 // containers returns the containers of the session, as they are named in Egress.
 func (b planner) containers() []string {
 	var list []string

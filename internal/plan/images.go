@@ -276,11 +276,11 @@ func (b planner) images() resolver { return resolver{b.o, b.f.Env, b.f.Present} 
 
 func (b planner) sort(pulls []string, missing []MissingImage, c Choice, target string) ([]string, []MissingImage) {
 	switch {
-	case !b.o.IgnoreLocal && b.f.Present(c.Ref), slices.Contains(pulls, c.Ref):
+	case !b.o.IgnoreLocal && b.f.Present(c.Ref), slices.Contains(pulls, b.pullName(c.Ref)):
 	case imageref.FirstParty(c.Ref), c.Own && !strings.Contains(c.Ref, "/"):
 		missing = append(missing, missingImage(c, target, b.o.IgnoreLocal))
 	default:
-		pulls = append(pulls, c.Ref)
+		pulls = append(pulls, b.pullName(c.Ref))
 	}
 	return pulls, missing
 }

@@ -51,6 +51,12 @@ var proxyVariables = []string{"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"}
 
 const noProxy = "NO_PROXY"
 
+// IsProxyVariable reports whether a variable names a proxy, or says what is reached without one.
+func IsProxyVariable(name string) bool {
+	name = strings.ToUpper(name)
+	return name == noProxy || slices.Contains(proxyVariables, name)
+}
+
 // registryVariables are the settings of the host that say where packages come
 // from. Tokens are not among them. A "*" stands for any characters.
 var registryVariables = []string{
@@ -147,7 +153,7 @@ func matches(pattern, name string) bool {
 // belongs to the session: the host itself and the session's containers.
 func (b planner) except(list string) string {
 	hosts := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
-	for _, own := range slices.Concat([]string{"localhost", "127.0.0.1", "::1", hostAlias}, b.containerNames()) {
+	for _, own := range slices.Concat([]string{"localhost", "127.0.0.1", "::1", b.hostAlias()}, b.containerNames()) {
 		if !slices.Contains(hosts, own) {
 			hosts = append(hosts, own)
 		}
@@ -178,7 +184,7 @@ var (
 // loopback; another host's is out of reach, which is told by false.
 func (b planner) fromContainer(value string) (string, bool) {
 	there := wordRE.ReplaceAllStringFunc(value, func(word string) string {
-		return loopbackRE.ReplaceAllString(word, "${1}"+hostAlias+"${2}")
+		return loopbackRE.ReplaceAllString(word, "${1}"+b.hostAlias()+"${2}")
 	})
 	return there, there == value || !b.nativeLinux()
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -30,6 +31,8 @@ type Options struct {
 	// the toolchain subcommand, which runs Args in the sidecar of its one toolchain.
 	Agent *agent.Agent
 	Args  []string
+	// Serve says that there is no agent, and that the calls come from aifo-coder itself.
+	Serve bool
 
 	Kinds            toolchain.Set // all that there are
 	Toolchains       []toolchain.Selection
@@ -41,15 +44,25 @@ type Options struct {
 	ToolTimeout time.Duration // ends a tool call that takes longer; 0: never
 	ToolGrace   time.Duration // between INT, TERM and KILL when a tool call is ended; 0: DefaultToolGrace
 
+	// HostPath has the workspace mounted at its own path in place of /workspace.
+	HostPath bool
+
 	IgnoreLocal bool // choose images as if none were on this machine, and pull them
 
 	Image   string // exact agent image
 	Slim    bool   // the slim flavour of the agent image
 	Network string // an existing network to join in place of one of the session's own
 
+	// Mounts and Env are what the user has every container have, beside our own. Env is by
+	// container: the variables of all under the empty name, and those of one under
+	// KindAgent or the name of its kind. They replace ours of the same name.
+	Mounts []dockerargs.Mount
+	Env    map[string]map[string]string
+
 	Limits   Limits
 	AppArmor apparmor.Choice
 	Egress   Egress
+	Publish  []publish.Port
 	// ModelHosts are what the agent needs to reach its models with its own keys.
 	ModelHosts []netpolicy.Rule
 	// Broker, when set, is what the agent gets in place of keys.
@@ -58,14 +71,6 @@ type Options struct {
 	// Every container gets them read-only, at the same place.
 	Borrowed []string
 }
-
-// Limits bound each container of a session.
-type Limits struct {
-	Memory int64 // bytes; 0: none
-	Pids   int   // processes and threads; 0: DefaultPids
-}
-
-func (l Limits) pids() int { return cmp.Or(l.Pids, DefaultPids) }
 
 // Exec says how tool calls are run.
 type Exec int
@@ -97,12 +102,12 @@ const (
 // it is the toolchain kind.
 const KindAgent = "agent"
 
-// hostAlias is the name under which a container reaches the host.
-const hostAlias = "host.docker.internal"
-
-// DefaultPids stops a fork bomb before the host feels it and leaves room for
-// the widest parallel build.
-const DefaultPids = 8192
+// The names under which a container reaches the host. Podman gives its own to every container;
+// with docker on Linux we do.
+const (
+	dockerHostAlias = "host.docker.internal"
+	podmanHostAlias = "host.containers.internal"
+)
 
 // Plan is a whole session.
 type Plan struct {
@@ -114,18 +119,26 @@ type Plan struct {
 	Network  Network
 	WaysOut  []WayOut
 	Tunnels  []Tunnel
+	Ports    []PortEnd
+	Publish  []publish.Port
 	Proxy    *Proxy // nil without sidecars or without an agent
 	Sidecars []Sidecar
 	Agent    *dockerargs.Run
 	Source   string           // what decided for the agent's image, see Choice
 	Direct   *dockerargs.Exec // the toolchain subcommand's command
+	Cwd      string           // the caller's directory, as containers see it
 	Call     Call             // that of Direct
+
+	Workspace string // where containers have it
 
 	Exec        Exec
 	ToolTimeout time.Duration
 	ToolGrace   time.Duration // never 0
 
 	Kinds toolchain.Set
+
+	// Program is the command line that all vectors are for.
+	Program string
 
 	// Secrets are the values of the agent's variables that its vector has by
 	// name only; the docker command gets them in its environment.
@@ -150,6 +163,8 @@ type Proxy struct {
 	// Loopback says that containers reach the host's loopback, as those of a
 	// virtual machine do; otherwise they reach the gateway of the default bridge.
 	Loopback bool
+	// Gateway says that containers reach this host at the gateway of the session's network.
+	Gateway bool
 }
 
 // Sidecar is one toolchain's container.
@@ -177,18 +192,20 @@ func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
 	b.net = b.networkEnv()
 	p := Plan{
-		ID: id, Network: b.network(), WaysOut: b.waysOut(), Tunnels: b.tunnels(), Broker: o.Broker, Exec: o.Exec, Kinds: o.Kinds,
+		ID: id, Program: b.program(), Workspace: b.mountPoint(), Cwd: b.workdir(), Network: b.network(), WaysOut: b.waysOut(), Tunnels: b.tunnels(), Ports: b.portEnds(), Publish: o.Publish, Broker: o.Broker, Exec: o.Exec, Kinds: o.Kinds,
 		ToolTimeout: o.ToolTimeout, ToolGrace: cmp.Or(o.ToolGrace, DefaultToolGrace),
-		Warnings: slices.Concat(f.Warnings, b.net.warnings, b.seccompWarning(), b.openWarning()),
+		Warnings: slices.Concat(f.Warnings, b.net.warnings, b.seccompWarning(), b.engineWarnings(), b.openWarning(), b.publishWarning()),
 	}
 	for _, s := range o.Toolchains {
 		p.Sidecars = append(p.Sidecars, b.sidecar(s))
 	}
-	if o.Agent == nil {
+	switch {
+	case o.Serve:
+	case o.Agent == nil:
 		p.Call = b.direct()
 		direct := ToolExec(p.Sidecars[0].Run.Name, p.Sidecars[0].User, p.Call)
 		p.Direct = &direct
-	} else {
+	default:
 		p.Proxy = b.proxy()
 		image := b.images().agent(*o.Agent)
 		run := b.agent(p.Proxy, image.Ref)
@@ -213,7 +230,7 @@ func (b planner) seccompWarning() []string {
 	if b.f.Engine == nil || b.f.Engine.Seccomp() {
 		return nil
 	}
-	return []string{"this engine does not filter the system calls of containers (seccomp): docker info tells its security options"}
+	return []string{"this engine does not filter the system calls of containers (seccomp): " + b.program() + " info tells its security options"}
 }
 
 // security returns the --security-opt that names an AppArmor profile.
@@ -231,9 +248,12 @@ func (b planner) network() Network {
 	if b.o.Network != "" {
 		return Network{Name: b.o.Network}
 	}
-	name := "aifo-net-" + b.id
+	name := NetworkName(b.id)
 	return Network{Name: name, Create: dockerargs.NetworkCreate(name, b.labels(""))}
 }
+
+// NetworkName returns the name of the network of its own that a session has.
+func NetworkName(id string) string { return "aifo-net-" + id }
 
 // labels returns the labels of one object; kind is empty for a network.
 func (b planner) labels(kind string) map[string]string {
@@ -254,12 +274,19 @@ func (b planner) proxy() *Proxy {
 	switch {
 	case len(b.o.Toolchains) == 0:
 		return nil
-	case b.tunnelled(KindAgent) && (b.o.UnixSocket || b.closed(KindAgent)):
+	case b.overSocket() && b.tunnelled(KindAgent):
 		return &Proxy{Tunnel: true}
-	case b.o.UnixSocket, b.closed(KindAgent):
+	case b.overSocket():
 		return &Proxy{SocketDir: b.socketDir(KindAgent)}
 	}
-	return &Proxy{Loopback: !b.nativeLinux()}
+	return &Proxy{Loopback: !b.nativeLinux(), Gateway: b.podman()}
+}
+
+// overSocket reports whether the agent reaches the proxy by a socket, or has nothing else: no
+// address of this host leads here from a network that podman makes without root, nor from a
+// machine of which nothing is known.
+func (b planner) overSocket() bool {
+	return b.o.UnixSocket || b.closed(KindAgent) || b.rootlessPodman() || b.f.OtherKernel
 }
 
 // TCP reports whether the proxy listens on a port of this host.
@@ -313,24 +340,48 @@ func (b planner) userSpec(k toolchain.Kind) string {
 // nativeLinux reports whether containers share this host's kernel and network,
 // so that host-gateway is an address of the host.
 func (b planner) nativeLinux() bool {
-	return b.f.GOOS == "linux" && (b.f.Engine == nil || !b.f.Engine.Desktop())
+	return b.f.GOOS == "linux" && !b.f.OtherKernel && (b.f.Engine == nil || !b.f.Engine.Desktop())
+}
+
+// mountPoint returns where containers have the workspace. One whose git directory is elsewhere
+// keeps its path: the two name each other.
+func (o Options) mountPoint(f hostfacts.Facts) string {
+	if o.HostPath || f.GitLink != nil {
+		return f.Workspace
+	}
+	return execproto.Workspace
+}
+
+func (b planner) mountPoint() string { return b.o.mountPoint(b.f) }
+
+// workspaceEnv tells the programs of ours in a container where the workspace is, if it is not
+// at the usual place.
+func (b planner) workspaceEnv() []dockerargs.Env {
+	if b.mountPoint() == execproto.Workspace {
+		return nil
+	}
+	return []dockerargs.Env{{Name: execproto.EnvWorkspace, Value: b.mountPoint()}}
 }
 
 // workdir returns the caller's directory as containers see it.
-func (b planner) workdir() string {
-	rel, err := filepath.Rel(b.f.Workspace, b.f.Cwd)
+func (b planner) workdir() string { return Workdir(b.f.Workspace, b.f.Cwd, b.mountPoint()) }
+
+// Workdir returns the directory of the host as a container sees it that has the workspace
+// at root: root itself for one outside of the workspace.
+func Workdir(workspace, dir, root string) string {
+	rel, err := filepath.Rel(workspace, dir)
 	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
-		return execproto.Workspace // the workspace was chosen elsewhere
+		return root // the workspace was chosen elsewhere
 	}
-	return path.Join(execproto.Workspace, filepath.ToSlash(rel))
+	return path.Join(root, filepath.ToSlash(rel))
 }
 
 // Commands returns the vectors of every docker command that changes something,
-// in the order of a run, each beginning with "docker". A run starts the
+// in the order of a run, each beginning with the engine's command line. A run starts the
 // sidecars and the agent side by side.
 func (p Plan) Commands() [][]string {
 	var list [][]string
-	add := func(argv []string) { list = append(list, append([]string{"docker"}, argv...)) }
+	add := func(argv []string) { list = append(list, append([]string{p.Program}, argv...)) }
 	for _, image := range p.Pulls {
 		add(dockerargs.Pull(image))
 	}

@@ -220,7 +220,7 @@ func TestDefinedKind(t *testing.T) {
 }
 
 func TestHelpersRunInPlaceOfTheAgent(t *testing.T) {
-	for _, word := range []string{"aifo-run", "aifo-tools"} {
+	for _, word := range []string{"aifo-run", "aifo-tools", "aifo-mcp"} {
 		p := plan.Build(plan.Options{Agent: mustAgent(t, "aider"), Args: []string{word, "x"}}, facts(), "id")
 		require.Equal(t, []string{"--", word, "x"}, p.Agent.Args[len(p.Agent.Args)-3:])
 	}
@@ -382,7 +382,7 @@ func TestServe(t *testing.T) {
 }
 
 func TestLimitsHoldForEveryContainer(t *testing.T) {
-	o := plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust"), Limits: plan.Limits{Memory: 3 << 30, Pids: 1000}}
+	o := plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust"), Limits: plan.Limits{Each: plan.Limit{Memory: 3 << 30, Pids: 1000}}}
 	p := plan.Build(o, facts(), "id")
 	for _, argv := range [][]string{p.Agent.Argv(), p.Sidecars[0].Run.Argv()} {
 		require.Contains(t, strings.Join(argv, " "), "--pids-limit 1000 --memory 3221225472 ")
@@ -404,6 +404,29 @@ func TestClonesOfForkModeAreHidden(t *testing.T) {
 	f.HasForks = true
 	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "rust")}, f, "id")
 	for _, run := range []dockerargs.Run{*p.Agent, p.Sidecars[0].Run} {
-		require.Contains(t, run.Argv(), "type=tmpfs,target=/workspace/.aifo-coder,readonly")
+		require.Contains(t, run.Argv(), "type=tmpfs,target=/workspace/.aifo-coder,ro")
 	}
+}
+
+func TestAgentOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"aifo-coder-aider-s1": "aider", "aifo-coder-shell-a-s1": "shell-a", "aifo-tc-rust-s1": "", "aifo-coder-aider-s2": "", "": "", "-s1": "",
+	} {
+		require.Equal(t, want, plan.AgentOf(name, "s1"), name)
+	}
+}
+
+func TestWorkdirIn(t *testing.T) {
+	for dir, want := range map[string]string{"/ws": "/w", "/ws/a/b": "/w/a/b", "/ws/..a": "/w/..a", "/": "/w", "/wsx": "/w", "": "/w"} {
+		require.Equal(t, want, plan.Workdir("/ws", dir, "/w"), dir)
+	}
+}
+
+func TestAttachedExec(t *testing.T) {
+	c := plan.Call{ID: "i", Kind: plan.KindAgent, Cwd: "/workspace", Argv: []string{"ls"}, Stdin: true, TTY: true}
+	require.Equal(t, strings.Fields("exec --interactive --tty --user 1:2 --env AIFO_EXEC_ID=i --env PATH=/opt/aifo/bin:/p c /opt/aifo/bin/aifo-shim run --kind agent --cwd /workspace -- ls"),
+		plan.AttachedExec("c", "1:2", "/p", c).Argv())
+	require.Contains(t, plan.AttachedExec("c", "1:2", "", c).Argv(), "PATH=/opt/aifo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	c.Kind = "rust"
+	require.Equal(t, plan.ToolExec("c", "1:2", c), plan.AttachedExec("c", "1:2", "/p", c), "a sidecar's PATH is its own")
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/hex"
 	"maps"
 	"net"
@@ -49,6 +50,10 @@ func (b planner) boot(k toolchain.Kind) []string {
 	if b.f.Git.Email != "" {
 		args = append(args, "--git", "user.email="+b.f.Git.Email)
 	}
+	if b.f.GitLink != nil {
+		// The shared directory is not the containers' to tidy up.
+		args = append(args, "--git", "gc.auto=0", "--git", "maintenance.auto=false")
+	}
 	return args
 }
 
@@ -56,7 +61,9 @@ func (b planner) sidecarName(kind string) string { return "aifo-tc-" + kind + "-
 
 func (b planner) sidecar(s toolchain.Selection) Sidecar {
 	name, image := b.sidecarName(s.Kind.Name), b.images().toolchain(s)
-	secrets := b.networkValues(s.Kind.Name)
+	secrets, limit := b.networkValues(s.Kind.Name), b.o.Limits.of(s.Kind.Name)
+	env := override(append(b.sidecarEnv(s.Kind), secretEnv(secrets)...), b.userEnv(s.Kind.Name))
+	maps.Copy(secrets, b.userEnv(s.Kind.Name))
 	run := dockerargs.Run{
 		// Not removed by itself: when it fails to start, its log tells why.
 		Detach:     true,
@@ -67,11 +74,13 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 		Labels:     b.labels(s.Kind.Name),
 		CapAdd:     b.caps(s.Kind, sidecarCaps),
 		Security:   security(b.o.AppArmor.Sidecar),
-		PidsLimit:  b.o.Limits.pids(),
-		Memory:     b.o.Limits.Memory,
+		PidsLimit:  limit.Pids,
+		Memory:     limit.Memory,
+		CPUs:       limit.CPUs,
+		GPUs:       limit.GPUs,
 		Mounts:     b.sidecarMounts(s.Kind),
-		Tmpfs:      b.tunnelMount(s.Kind.Name, s.Kind),
-		Env:        append(b.sidecarEnv(s.Kind), secretEnv(secrets)...),
+		Tmpfs:      append(b.tunnelMount(s.Kind.Name, s.Kind), b.gitLogs(s.Kind)...),
+		Env:        env,
 		User:       bootUser,
 		Entrypoint: execproto.ShimBinary,
 		Image:      image.Ref,
@@ -80,9 +89,10 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 	switch {
 	case b.closed(s.Kind.Name):
 		run.AddHosts = ownName(name)
-	case b.o.Agent != nil && !b.o.UnixSocket && b.nativeLinux():
-		run.AddHosts = []string{hostAlias + ":host-gateway"}
+	case b.o.Agent != nil && !b.o.UnixSocket:
+		run.AddHosts = b.hostName()
 	}
+	b.fit(&run)
 	return Sidecar{
 		Kind: s.Kind.Name, Image: image.Ref, Source: image.Source, User: b.userSpec(s.Kind), Run: run, Bootstrap: b.bootstrap(s.Kind, name),
 		SocketDir: b.serveDir(s.Kind.Name), Secrets: secrets,
@@ -93,7 +103,7 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 // which file descriptors can go, or "" where the server is on another kernel or
 // there is none.
 func (b planner) serveDir(kind string) string {
-	if b.o.Agent == nil || b.o.Exec != ExecResident || !b.nativeLinux() {
+	if b.o.Agent == nil && !b.o.Serve || b.o.Exec != ExecResident || !b.nativeLinux() {
 		return ""
 	}
 	return b.socketDir(kind)
@@ -105,7 +115,7 @@ func (b planner) bootstrap(k toolchain.Kind, container string) []Bootstrap {
 		return nil
 	}
 	install := []string{"npm", "install", "--global", "--no-fund", "--no-audit", "typescript"}
-	call := Call{Kind: k.Name, Cwd: execproto.Workspace, Argv: install}
+	call := Call{Kind: k.Name, Cwd: b.mountPoint(), Argv: install}
 	return []Bootstrap{{Argv: install, Exec: ToolExec(container, b.userSpec(k), call)}}
 }
 
@@ -121,7 +131,7 @@ func (b planner) sidecarBoot(k toolchain.Kind) []string {
 
 func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
 	mounts := []dockerargs.Mount{
-		dockerargs.Bind(b.f.Workspace, execproto.Workspace),
+		dockerargs.Bind(b.f.Workspace, b.mountPoint()),
 		// The static binary alone: a sidecar has the tools, not their shims.
 		dockerargs.BindRO(path.Join(b.f.ShimDir, path.Base(execproto.ShimBinary)), execproto.ShimBinary),
 	}
@@ -131,16 +141,13 @@ func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
 			mounts = append(mounts, dockerargs.Volume(c.Volume, path.Join(execproto.CacheRoot, c.Name())))
 		}
 	}
-	if b.serveDir(k.Name) != "" || b.hasWayOut(k.Name) && !b.tunnelled(k.Name) {
-		mounts = append(mounts, dockerargs.BindRO(b.socketDir(k.Name), execproto.SocketDir))
-	}
-	return append(mounts, b.caMount()...)
+	return slices.Concat(mounts, socketMount(b.sidecarSocketDir(k.Name)), b.caMount(), b.o.Mounts)
 }
 
 // sidecarEnv returns the kind's variables. A cache variable names the caller's
 // own directory in the volume; {NAME} in a value stands for an earlier variable.
 func (b planner) sidecarEnv(k toolchain.Kind) []dockerargs.Env {
-	env := []dockerargs.Env{{Name: "HOME", Value: execproto.Home}}
+	env := append([]dockerargs.Env{{Name: "HOME", Value: execproto.Home}}, b.workspaceEnv()...)
 	var replace []string
 	for _, c := range k.Caches {
 		if c.Env == "" {
@@ -211,6 +218,20 @@ func ToolExecEnv(container, user string, c Call, callerEnv []string) (e dockerar
 	return e, env
 }
 
+// AttachedExec is ToolExec for a command that a person runs in a container of a running
+// session. One in the agent's container gets a PATH that begins with the shims, as the agent
+// itself has; path is what the container has.
+func AttachedExec(container, user, path string, c Call) dockerargs.Exec {
+	e := ToolExec(container, user, c)
+	if c.Kind == KindAgent {
+		e.Env = append(e.Env, dockerargs.Env{Name: "PATH", Value: execproto.ShimDir + ":" + cmp.Or(path, defaultPath)})
+	}
+	return e
+}
+
+// defaultPath is what a container without PATH gets.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // Serve returns the docker exec of the exec server in a sidecar's container. It
 // is reached by its standard input and output, or, with connect, by the unix
 // socket of that name in the container, to which it connects. Either way it ends
@@ -250,4 +271,11 @@ func (b planner) direct() Call {
 	}
 }
 
-func hostPort(port int) string { return net.JoinHostPort(hostAlias, strconv.Itoa(port)) }
+// hostPort returns a port of this host as containers name it.
+func (p Proxy) hostPort(port int) string {
+	alias := dockerHostAlias
+	if p.Gateway {
+		alias = podmanHostAlias
+	}
+	return net.JoinHostPort(alias, strconv.Itoa(port))
+}

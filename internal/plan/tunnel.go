@@ -23,7 +23,10 @@ const socketSpace = 64 << 10 // bytes
 func (b planner) otherKernel() bool { return !b.nativeLinux() || b.o.Exec == ExecStream }
 
 // tunnelled reports whether the sockets of a container are the ends of a tunnel.
-func (b planner) tunnelled(container string) bool { return b.otherKernel() && b.hasWayOut(container) }
+func (b planner) tunnelled(container string) bool {
+	calls := container == KindAgent && len(b.o.Toolchains) > 0 && b.f.OtherKernel
+	return b.otherKernel() && (b.hasWayOut(container) || calls)
+}
 
 func (b planner) tunnels() []Tunnel {
 	var list []Tunnel
@@ -31,7 +34,10 @@ func (b planner) tunnels() []Tunnel {
 		if !b.tunnelled(container) {
 			return
 		}
-		t := Tunnel{Container: container, Name: name, Sockets: []string{execproto.EgressSocketName}}
+		t := Tunnel{Container: container, Name: name}
+		if b.hasWayOut(container) {
+			t.Sockets = append(t.Sockets, execproto.EgressSocketName)
+		}
 		if p := b.proxy(); container == KindAgent && p != nil && p.Tunnel {
 			t.Sockets = append(t.Sockets, execproto.SocketName)
 		}
