@@ -1,0 +1,133 @@
+package logs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/fakedocker"
+	"github.com/aifo-coder/aifo-coder/internal/logs"
+)
+
+func TestMain(m *testing.M) { os.Exit(fakedocker.Main(m)) }
+
+func TestTail(t *testing.T) {
+	long := strings.Repeat("x", 40<<10)
+	for name, tt := range map[string]struct {
+		text string
+		tail int
+		want string
+	}{
+		"all":                {"a\nb\n", -1, "a\nb\n"},
+		"none":               {"a\nb\n", 0, ""},
+		"one":                {"a\nb\n", 1, "b\n"},
+		"as many as there":   {"a\nb\n", 2, "a\nb\n"},
+		"more than there":    {"a\nb\n", 9, "a\nb\n"},
+		"an unfinished line": {"a\nb", 1, "b\n"},
+		"empty lines":        {"a\n\n\n", 2, "\n\n"},
+		"over blocks":        {long + "\n" + long + "\nend\n", 2, long + "\nend\n"},
+		"empty":              {"", 3, ""},
+		"carriage returns":   {"a\r\nb\r\n", -1, "a\nb\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
+			var out bytes.Buffer
+			require.NoError(t, logs.Show(t.Context(), docker.Client{}, []logs.Source{{Name: "a", File: path}}, logs.Options{Tail: tt.tail}, &out))
+			require.Equal(t, tt.want, out.String())
+		})
+	}
+}
+
+// TestSeveral: whole lines, each with its name, and the streams of a container together.
+func TestSeveral(t *testing.T) {
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: fakedocker.Words("container logs --tail 7 -- one"), Out: "1\n2\n", Err: "3\n"},
+		fakedocker.Answer{Argv: fakedocker.Words("container logs --tail 7 -- two"), Out: "\x1b[31mred"},
+	)
+	var out bytes.Buffer
+	line := func(s string) string { return strings.ReplaceAll(s, "\x1b", "ESC") }
+	require.NoError(t, logs.Show(t.Context(), docker.Client{}, []logs.Source{{Name: "a", Container: "one"}, {Name: "bcd", Container: "two"}},
+		logs.Options{Tail: 7, Line: line}, &out))
+	require.ElementsMatch(t, []string{"a   | 1", "a   | 2", "a   | 3", "bcd | ESC[31mred", ""}, strings.Split(out.String(), "\n"))
+}
+
+func TestLogThatCannotBeRead(t *testing.T) {
+	fakedocker.Install(t, fakedocker.Answer{Argv: fakedocker.Words("container logs -- one"), Code: 1})
+	err := logs.Show(t.Context(), docker.Client{}, []logs.Source{{Name: "a", Container: "one"}}, logs.Options{Tail: -1}, &bytes.Buffer{})
+	require.ErrorContains(t, err, "read the log of a")
+	err = logs.Show(t.Context(), docker.Client{}, []logs.Source{{Name: "b", File: "/no/such/file"}}, logs.Options{Tail: -1}, &bytes.Buffer{})
+	require.ErrorContains(t, err, "read the log of b")
+}
+
+// buffer is a bytes.Buffer for several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// TestFollow: what comes is shown until the writer has ended, its last words among it.
+func TestFollow(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	source := logs.Source{Name: "a", File: f.Name(), Ended: func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	}}
+	out := &buffer{}
+	done := make(chan error, 1)
+	go func() {
+		done <- logs.Show(t.Context(), docker.Client{}, []logs.Source{source}, logs.Options{Follow: true, Tail: -1}, out)
+	}()
+	_, err = f.WriteString("one\n")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return out.String() == "one\n" }, 10*time.Second, time.Millisecond)
+	_, err = f.WriteString("two\nthree")
+	require.NoError(t, err)
+	close(ended)
+	require.NoError(t, <-done)
+	require.Equal(t, "one\ntwo\nthree\n", out.String())
+}
+
+func TestFollowThatIsInterrupted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(path, []byte("a\n"), 0o600))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	asked := make(chan struct{})
+	source := logs.Source{Name: "a", File: path, Ended: func() bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return false
+	}}
+	go func() { <-asked; cancel(cause) }()
+	require.ErrorIs(t, logs.Show(ctx, docker.Client{}, []logs.Source{source}, logs.Options{Follow: true, Tail: -1}, &bytes.Buffer{}), cause)
+}
