@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -17,7 +18,9 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
 	"github.com/aifo-coder/aifo-coder/internal/notify"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/ports"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
 // dockerFailed is the exit code of `docker run` when it could not run the container.
@@ -41,7 +44,7 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 	var sc *sidecars
 	if s.Plan.Proxy != nil {
 		sc = s.startSidecars(w, s.executor())
-		proxyEnv, err := s.startProxy(sc)
+		proxyEnv, err := s.startProxy(sc, s.openPorts())
 		if cause := context.Cause(w.starting); cause != nil {
 			return 0, cause // a signal or a sidecar, which is why the proxy could not start
 		}
@@ -49,6 +52,8 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 			return 0, err
 		}
 		maps.Copy(env, proxyEnv)
+	} else {
+		s.openPorts()
 	}
 	running, forward := w.run(ctx)
 	defer time.AfterFunc(agentFirst, s.started.happen).Stop()
@@ -199,7 +204,7 @@ func (s *Session) awaitLateAgent(ctx context.Context) {
 
 // startProxy makes the proxy listen where the containers reach it, and returns
 // the variables that tell the agent's shims about it.
-func (s *Session) startProxy(sc *sidecars) (map[string]string, error) {
+func (s *Session) startProxy(sc *sidecars, b *ports.Bridge) (map[string]string, error) {
 	listener, err := s.listen()
 	if err != nil {
 		return nil, err
@@ -208,22 +213,32 @@ func (s *Session) startProxy(sc *sidecars) (map[string]string, error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	proxy := execproxy.New(execproxy.Config{
-		Token: token, Executor: sc.exec, Sidecars: sc, Complete: newCompleter(s.Plan.Kinds, sc.exec).complete,
-		Candidates: s.Plan.Kinds.Candidates, Toolchains: s.toolchains(), MaxRuntime: s.Plan.ToolTimeout, Log: s.Log,
-		Notify: notify.New(notify.FromEnv(s.Facts.Env, s.Facts.Home, s.Facts.Workspace, s.Facts.StateDir)).Run,
-	})
+	proxy := s.newProxy(sc, token, b)
 	go func() {
 		if err := proxy.Serve(listener); err != nil {
 			s.Log.Debug("proxy ended", "err", err)
 		}
 	}()
 	s.onCleanup(proxy.Shutdown)
+	s.listenMCP(proxy)
 	port := 0
 	if addr, ok := listener.Addr().(*net.TCPAddr); ok {
 		port = addr.Port
 	}
 	return plan.ProxyEnv(*s.Plan.Proxy, port, token), nil
+}
+
+// newProxy returns the proxy of the session's sidecars for clients with the token.
+func (s *Session) newProxy(sc *sidecars, token string, b *ports.Bridge) *execproxy.Proxy {
+	var proxy *execproxy.Proxy
+	proxy = execproxy.New(execproxy.Config{
+		Token: token, Workspace: s.Plan.Workspace, Executor: sc.exec, Sidecars: sc, Complete: newCompleter(s.Plan.Kinds, sc.exec).complete,
+		Candidates: s.Plan.Kinds.Candidates, Toolchains: s.toolchains(), MaxRuntime: s.Plan.ToolTimeout, Log: s.Log, Observe: s.observe(),
+		Notify: notify.New(notify.FromEnv(s.Facts.Env, s.Facts.Home, s.Facts.Workspace, s.Facts.StateDir)).Run,
+		Begin:  beginCall(b),
+		MCP:    func(ctx context.Context, conn io.ReadWriteCloser) { s.serveMCP(ctx, s.mcpConfig(proxy), conn) },
+	})
+	return proxy
 }
 
 // toolchains tells the proxy what the session has.
@@ -251,7 +266,11 @@ func (s *Session) listen() (net.Listener, error) {
 			return nil, fmt.Errorf("find the address at which containers reach this host: %w", err)
 		}
 	}
-	l, err := execproxy.ListenTCP(host)
+	listen := execproxy.ListenTCP
+	if p.Gateway {
+		listen = execproxy.ListenTCPAhead // podman makes the bridge with the first container
+	}
+	l, err := listen(host)
 	if err != nil {
 		return nil, &ListenError{Err: err}
 	}
@@ -308,7 +327,7 @@ func (s *Session) containers(ctx context.Context, kind string) ([]string, error)
 	objects, err := s.Docker.Containers(ctx, labels...)
 	var ids []string
 	for _, o := range objects {
-		if owner, _ := ownerOf(o); owner == s.Facts.Owner {
+		if owner, _ := sessions.OwnerOf(o); owner == s.Facts.Owner {
 			ids = append(ids, o.ID)
 		}
 	}

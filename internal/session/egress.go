@@ -23,7 +23,7 @@ func (s *Session) openWaysOut(context.Context) error {
 	if len(s.Plan.WaysOut) == 0 {
 		return nil
 	}
-	log, err := egress.OpenLog(s.Facts.NetworkLogDir, s.Plan.ID)
+	log, err := egress.OpenLog(egress.Logs(s.Facts.NetworkLogDir), s.Plan.ID)
 	if err != nil {
 		return err
 	}

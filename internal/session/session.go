@@ -16,13 +16,17 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/broker"
+	"github.com/aifo-coder/aifo-coder/internal/calltrace"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerexec"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/ports"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
+	"github.com/aifo-coder/aifo-coder/internal/telemetry"
 	"github.com/aifo-coder/aifo-coder/internal/tunnel"
 	"github.com/aifo-coder/aifo-coder/shims"
 )
@@ -51,6 +55,9 @@ type Session struct {
 	Notice func(string)
 	// Ready, when set, is called once when all sidecars have started.
 	Ready func()
+	// Trace says what is kept of tool calls, and Agent whose they are; empty: nobody's.
+	Trace Trace
+	Agent string
 	// Broker is what the plan's credential broker serves.
 	Broker broker.Config
 	// Lock makes the session the only one on its workspace.
@@ -58,10 +65,15 @@ type Session struct {
 	// Named says that the id was chosen outside, so that a killed session may have had it.
 	Named bool
 
-	watch   *signalWatch
-	started event // the agent's start is over, or cannot wait any more
-	gateway func() (string, error)
-	tunnels map[string]*tunnel.Host // by container
+	watch    *signalWatch
+	started  event // the agent's start is over, or cannot wait any more
+	recent   *calltrace.Recent
+	traced   *calltrace.Recorder // nil: nothing is kept
+	exported *telemetry.Exporter // nil: nothing is exported
+	gateway  func() (string, error)
+	tunnels  map[string]*tunnel.Host // by container
+	// published are the ports of this machine that lead into the session.
+	published []*ports.Listener
 	// placeholders are the agent's variables that stand for keys.
 	placeholders map[string]string
 
@@ -102,27 +114,29 @@ func (s *Session) Run(ctx context.Context) (int, error) {
 	s.watch = watchSignals(ctx)
 	defer s.watch.stop()
 	s.started = newEvent()
-	code, err := s.start(ctx)
-	var sig *SignalError
-	if errors.As(err, &sig) {
-		code, err = sig.Code(), nil // whoever sent it knows
-	}
-	return code, errors.Join(err, s.cleanup(ctx))
+	s.openTelemetry(ctx)
+	code, err := unlessSignalled(s.start(ctx))
+	err = errors.Join(err, s.cleanup(ctx))
+	s.closeTelemetry(code, err)
+	return code, err
 }
 
 func (s *Session) start(ctx context.Context) (int, error) {
 	if err := s.prepare(s.watch.starting); err != nil {
 		return 0, err
 	}
-	if s.Plan.Direct != nil {
+	switch {
+	case s.Plan.Direct != nil:
 		return s.runDirect(ctx, s.watch)
+	case s.Plan.Agent == nil:
+		return s.runServed(ctx, s.watch)
 	}
 	return s.runAgent(ctx, s.watch)
 }
 
 // prepare does everything that comes before the agent's container.
 func (s *Session) prepare(ctx context.Context) error {
-	steps := []func(context.Context) error{s.makeDirs, s.takeLocks, s.openTunnels, s.openWaysOut, s.installShims, s.installCABundle, s.pull, s.sweepNamed, s.startSweep, s.findGateway, s.createNetwork}
+	steps := []func(context.Context) error{s.publish, s.makeDirs, s.takeLocks, s.openTrace, s.openTunnels, s.openWaysOut, s.installShims, s.installCABundle, s.pull, s.sweepNamed, s.startSweep, s.findGateway, s.createNetwork}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -167,7 +181,7 @@ func (s *Session) makeDirs(context.Context) error {
 // takeLocks takes the session's lock, which tells a sweep that it lives, and
 // the one on the workspace.
 func (s *Session) takeLocks(context.Context) error {
-	holder := lock.Holder{PID: s.Facts.Owner.PID, Since: time.Now(), Workspace: s.Facts.Workspace}
+	holder := lock.Holder{PID: s.Facts.Owner.PID, Start: s.Facts.Owner.Start, Since: time.Now(), Workspace: s.Facts.Workspace}
 	own, dir := lock.Session(s.Facts.RuntimeDir, s.Plan.ID)
 	paths := []string{own}
 	if s.Lock {
@@ -186,7 +200,7 @@ func (s *Session) takeLocks(context.Context) error {
 // makeSocketDirs makes the directories of the sockets below the session's own.
 func (s *Session) makeSocketDirs(dir string) error {
 	dirs := s.Plan.SocketDirs()
-	if len(dirs) == 0 {
+	if len(dirs) == 0 && !s.hasProxy() { // whose socket for MCP is in the session's own directory
 		return nil
 	}
 	// We hold the session's lock, so what is there is a killed session's.
@@ -212,7 +226,10 @@ func (s *Session) installCABundle(context.Context) error { return s.Facts.CABund
 func (s *Session) pull(ctx context.Context) error {
 	for _, image := range s.Plan.Pulls {
 		s.Notice("pulling image " + image)
-		if err := s.Docker.Pull(ctx, image, s.Streams.Err); err != nil {
+		end := s.exported.Phase("pull " + image)
+		err := s.Docker.Pull(ctx, image, s.Streams.Err)
+		end(err)
+		if err != nil {
 			return &PullError{Image: image, Err: err}
 		}
 	}
@@ -241,17 +258,21 @@ func (s *Session) findGateway(ctx context.Context) error {
 	if p == nil || !p.TCP() || p.Loopback {
 		return nil
 	}
-	s.gateway = sync.OnceValues(func() (string, error) {
-		return s.hostGateway(ctx)
+	if p.Gateway { // of a network that there is not yet
+		s.gateway = func() (string, error) { return HostAddress(ctx, s.Docker, s.Plan.Network.Name) }
+		return nil
+	}
+	s.gateway = sync.OnceValues(func() (string, error) { // what host-gateway stands for
+		return HostAddress(ctx, s.Docker, "bridge")
 	})
 	go func() { _, _ = s.gateway() }()
 	return nil
 }
 
-// hostGateway returns what host-gateway stands for: the host's address in the engine's
-// default bridge.
-func (s *Session) hostGateway(ctx context.Context) (string, error) {
-	bridge, err := s.Docker.Bridge(ctx, "bridge")
+// HostAddress returns the host's IPv4 address in a network. In the default bridge, "bridge", it is what
+// host-gateway stands for, at which containers reach this process.
+func HostAddress(ctx context.Context, c docker.Client, network string) (string, error) {
+	bridge, err := c.Bridge(ctx, network)
 	if err != nil {
 		return "", err
 	}
@@ -261,7 +282,7 @@ func (s *Session) hostGateway(ctx context.Context) (string, error) {
 	}
 	addr, ok := bridge.HostAddress(own)
 	if !ok {
-		return "", errors.New("the engine's default bridge has no IPv4 address of this host")
+		return "", fmt.Errorf("the network %s has no IPv4 address of this host", network)
 	}
 	return addr.String(), nil
 }
@@ -274,7 +295,7 @@ func (s *Session) createNetwork(ctx context.Context) error {
 	if n.Create == nil {
 		ok, err := s.Docker.NetworkExists(ctx, n.Name)
 		if err == nil && !ok {
-			err = fmt.Errorf("there is no network %q; create it with: docker network create %s", n.Name, n.Name)
+			err = fmt.Errorf("there is no network %q; create it with: %s network create %s", n.Name, s.Docker.Name(), n.Name)
 		}
 		return err
 	}
@@ -282,7 +303,9 @@ func (s *Session) createNetwork(ctx context.Context) error {
 	// us not knowing whether the network will exist.
 	ctx, cancel := s.bounded()
 	defer cancel()
+	end := s.exported.Phase("create network")
 	err := s.Docker.Do(ctx, n.Create)
+	end(err)
 	var refused *proc.ExitError
 	if !errors.As(err, &refused) {
 		s.onCleanup(s.removeNetwork) // created, or nobody knows; one of that name is not ours
@@ -323,17 +346,36 @@ func (s *Session) runDirect(ctx context.Context, w *signalWatch) (int, error) {
 	if err := newCompleter(s.Plan.Kinds, e).complete(w.starting, call, s.Notice); err != nil {
 		return 0, err
 	}
+	if b := s.openPorts(); b != nil {
+		defer b.Begin(kind)()
+	}
+	return command{
+		exec: e, call: s.Plan.Call, limit: s.Plan.ToolTimeout, cmd: s.interactive(s.Plan.Direct.Argv()),
+	}.run(ctx, w)
+}
+
+// command is the docker exec of a call, on the caller's own streams.
+type command struct {
+	exec  *dockerexec.Executor
+	call  plan.Call
+	limit time.Duration // 0: none
+	cmd   proc.Cmd
+}
+
+// run runs the command to its end and returns its exit code. Signals go to the call's
+// processes, which a docker exec does not do.
+func (c command) run(ctx context.Context, w *signalWatch) (int, error) {
 	running, forward := w.run(ctx)
 	go func() {
 		for sig := range forward {
 			if name := execproto.SignalName(sig.(syscall.Signal)); name != "" {
-				_ = e.Signal(running, kind, s.Plan.ID, name) // the tool may have ended meanwhile
+				_ = c.exec.Signal(running, c.call.Kind, c.call.ID, name) // the tool may have ended meanwhile
 			}
 		}
 	}()
-	limited, stop := limit(running, s.Plan.ToolTimeout)
+	limited, stop := limit(running, c.limit)
 	defer stop()
-	code, err := e.Wait(limited, kind, s.Plan.ID, s.interactive(s.Plan.Direct.Argv()))
+	code, err := c.exec.Wait(limited, c.call.Kind, c.call.ID, c.cmd)
 	return w.result(limited, code, err)
 }
 
@@ -352,18 +394,23 @@ func limit(ctx context.Context, d time.Duration) (context.Context, context.Cance
 	return context.WithTimeoutCause(ctx, d, &TimeLimitError{Limit: d})
 }
 
-// interactive returns a docker command on the caller's own streams. With a
+// interactive returns a docker command on the caller's own streams.
+func (s *Session) interactive(argv []string) proc.Cmd {
+	return onStreams(s.Docker, s.Facts, s.Streams, argv)
+}
+
+// onStreams returns a docker command on the caller's own streams. With a
 // terminal, docker reads it and so stays in our foreground process group;
 // the terminal is in raw mode and sends no signals. Otherwise docker is kept out
 // of reach of the terminal's signals, which reach the container through us, once.
-func (s *Session) interactive(argv []string) proc.Cmd {
-	cmd := s.Docker.Cmd(argv)
-	cmd.Stdout, cmd.Stderr = s.Streams.Out, s.Streams.Err
-	cmd.Detached = !s.Facts.Interactive()
-	cmd.Stdin = s.Streams.In
-	if cmd.Detached && s.Facts.StdinTTY {
+func onStreams(c docker.Client, f hostfacts.Facts, streams Streams, argv []string) proc.Cmd {
+	cmd := c.Cmd(argv)
+	cmd.Stdout, cmd.Stderr = streams.Out, streams.Err
+	cmd.Detached = !f.Interactive()
+	cmd.Stdin = streams.In
+	if cmd.Detached && f.StdinTTY {
 		// A background process group may not read the terminal: we read it.
-		cmd.Stdin = struct{ io.Reader }{s.Streams.In}
+		cmd.Stdin = struct{ io.Reader }{streams.In}
 	}
 	return cmd
 }

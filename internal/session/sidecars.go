@@ -77,7 +77,10 @@ func (s *Session) startInTurn(ctx context.Context, sc *sidecars, one *sidecar) e
 		return context.Cause(ctx)
 	}
 	one.begun = true
-	return s.startSidecar(ctx, sc.exec, one)
+	end := s.exported.Phase("start " + one.Kind + " sidecar")
+	err := s.startSidecar(ctx, sc.exec, one)
+	end(err)
+	return err
 }
 
 // removeSidecars removes the containers and ends the links to them, which takes

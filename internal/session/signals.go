@@ -22,6 +22,15 @@ func (e *SignalError) Error() string { return "ended by signal: " + e.Signal.Str
 // Code returns the exit code of a program that the signal ended.
 func (e *SignalError) Code() int { return 128 + int(e.Signal) }
 
+// unlessSignalled turns the error of a signal into an exit code: whoever sent it knows.
+func unlessSignalled(code int, err error) (int, error) {
+	var sig *SignalError
+	if errors.As(err, &sig) {
+		return sig.Code(), nil
+	}
+	return code, err
+}
+
 // signalWatch decides what a signal to us means. Before the agent runs it ends
 // the start. Afterwards it is handed on; a second one, or the grace period
 // after one that asks to end, ends the session by force.

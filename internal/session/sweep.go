@@ -3,14 +3,11 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/aifo-coder/aifo-coder/internal/docker"
-	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
-	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
 // startSweep removes, beside this session, what killed ones left, once the start
@@ -22,7 +19,7 @@ func (s *Session) startSweep(context.Context) error {
 	go func() {
 		defer close(swept)
 		<-s.started.done
-		err := errors.Join(Sweep(ctx, s.Docker, s.Facts.Owner), lock.Sweep(s.Facts.RuntimeDir))
+		err := errors.Join(sessions.Sweep(ctx, s.Docker, s.Facts.Owner), lock.Sweep(s.Facts.RuntimeDir))
 		if err != nil && ctx.Err() == nil {
 			s.Log.Info("could not remove what an earlier session left", "err", err)
 		}
@@ -41,7 +38,7 @@ func (s *Session) sweepNamed(ctx context.Context) error {
 	if !s.Named {
 		return nil
 	}
-	err := Sweep(ctx, s.Docker, s.Facts.Owner)
+	err := sessions.Sweep(ctx, s.Docker, s.Facts.Owner)
 	if err == nil {
 		return nil
 	}
@@ -77,43 +74,4 @@ func (s *Session) awaitNames(ctx context.Context) error {
 		case <-time.After(namesPause):
 		}
 	}
-}
-
-// Sweep removes the containers and networks of sessions whose process on this
-// host is dead.
-func Sweep(ctx context.Context, c docker.Client, self hostfacts.Owner) error {
-	containers, err := c.Containers(ctx, plan.LabelSession)
-	if err != nil {
-		return err
-	}
-	if ids := orphans(containers, self); len(ids) > 0 {
-		if err := c.Do(ctx, dockerargs.Remove(ids...)); err != nil {
-			return fmt.Errorf("remove left containers: %w", err)
-		}
-	}
-	networks, err := c.Networks(ctx, plan.LabelSession)
-	if err != nil {
-		return err
-	}
-	for _, id := range orphans(networks, self) {
-		if err := c.Do(ctx, dockerargs.NetworkRemove(id)); err != nil {
-			return fmt.Errorf("remove a left network: %w", err)
-		}
-	}
-	return nil
-}
-
-// orphans returns the ids of the objects whose owner is dead.
-func orphans(objects []docker.Object, self hostfacts.Owner) []string {
-	var ids []string
-	for _, o := range objects {
-		if owner, ok := ownerOf(o); ok && owner.Dead(self) {
-			ids = append(ids, o.ID)
-		}
-	}
-	return ids
-}
-
-func ownerOf(o docker.Object) (hostfacts.Owner, bool) {
-	return hostfacts.ParseOwner(o.Labels[plan.LabelOwnerHost], o.Labels[plan.LabelOwnerPID], o.Labels[plan.LabelOwnerStart])
 }
