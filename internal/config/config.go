@@ -44,9 +44,10 @@ type Setting struct {
 	// empty: the flag does.
 	Variable string
 
-	Origin Origin
-	File   string // for messages
-	Line   int
+	Origin  Origin
+	File    string // for messages
+	Line    int
+	Profile string // of the file, that it belongs to; empty: it counts in all
 
 	// Approval says that it counts only once the user has allowed the file.
 	Approval bool

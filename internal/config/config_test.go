@@ -123,7 +123,7 @@ func TestParseRefuses(t *testing.T) {
 		"env: {A: x, A: y}":                    `"A" is there twice`,
 		"memory: ''":                           "empty value",
 		"memory:":                              "empty value",
-		"memory: [4g]":                         "takes a single value",
+		"image: [4g]":                          "takes a single value",
 		"toolchain: []":                        "takes from 1 to 64 values",
 		"toolchain: {rust: 1}":                 "takes a single value",
 		"toolchain: [[rust]]":                  "takes a single value",

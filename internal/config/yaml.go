@@ -25,7 +25,8 @@ const (
 )
 
 // Parse reads a YAML file of settings: a mapping of keys to values. name is the file's name,
-// for messages; from is User or Project. Anything that would mean nothing is an *Error, with an
+// for messages; from is User or Project. The settings of all profiles are among the result, to
+// be taken apart by OfProfile. Anything that would mean nothing is an *Error, with an
 // *UnknownKeyError in it where a key is not known.
 func Parse(name string, data []byte, from Origin) ([]Setting, error) {
 	p := parser{file: name, from: from}
@@ -42,6 +43,7 @@ func Parse(name string, data []byte, from Origin) ([]Setting, error) {
 type parser struct {
 	file     string
 	from     Origin
+	profile  string // in which the parser is
 	settings []Setting
 }
 
@@ -119,11 +121,16 @@ func (p *parser) plain(node *yaml.Node) error {
 
 // key takes one setting of the top level.
 func (p *parser) key(key, value *yaml.Node) error {
-	if key.Value == envKey {
+	switch key.Value {
+	case envKey:
 		return p.mapping(value, p.variable)
+	case profilesKey:
+		return p.profiles(key, value)
 	}
 	k, ok := Lookup(key.Value)
 	switch {
+	case ok && k.Name == profileKey && p.profile != "":
+		return p.fail(key.Line, "a profile cannot name another: %s stands outside of %s", profileKey, profilesKey)
 	case !ok:
 		return &Error{File: p.file, Line: key.Line, Err: &UnknownKeyError{Key: key.Value}}
 	case k.Own && p.from != User:
@@ -134,7 +141,7 @@ func (p *parser) key(key, value *yaml.Node) error {
 		return err
 	}
 	p.settings = append(p.settings, Setting{
-		Name: k.Name, Key: k.Name, Values: values, Origin: p.from, File: p.file, Line: key.Line, Gives: k.Gives,
+		Name: k.Name, Key: k.Name, Values: values, Origin: p.from, File: p.file, Line: key.Line, Profile: p.profile, Gives: k.Gives,
 		Approval: p.from != User && !k.allFree(values),
 	})
 	return nil
@@ -208,7 +215,7 @@ func (p *parser) variable(key, value *yaml.Node) error {
 		return err
 	}
 	p.settings = append(p.settings, Setting{
-		Name: envKey + "." + name, Variable: plan.EnvPrefix + name, Values: []string{v}, Origin: p.from, File: p.file, Line: key.Line,
+		Name: envKey + "." + name, Variable: plan.EnvPrefix + name, Values: []string{v}, Origin: p.from, File: p.file, Line: key.Line, Profile: p.profile,
 		Gives: variableGives(name), Approval: p.from != User && !isModel(name, v),
 	})
 	return nil

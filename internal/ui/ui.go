@@ -48,23 +48,27 @@ type Printer struct {
 	Quiet bool // drops notices
 }
 
+// Escape sequences of colours, for results that colour a word themselves.
 const (
-	red    = "\x1b[1;31m"
-	yellow = "\x1b[33m"
-	cyan   = "\x1b[1;36m"
-	reset  = "\x1b[0m"
+	Red    = "\x1b[1;31m"
+	Yellow = "\x1b[33m"
+	Green  = "\x1b[32m"
+	Dim    = "\x1b[2m"
+	Reset  = "\x1b[0m"
+
+	cyan = "\x1b[1;36m"
 )
 
 // Error says why the program failed, with a hint on a line of its own.
 func (p Printer) Error(err error, hint string) {
-	p.line(red, err.Error())
+	p.line(Red, err.Error())
 	if hint != "" {
 		p.line("", hint)
 	}
 }
 
 // Warn says what the user should know although the program goes on.
-func (p Printer) Warn(msg string) { p.line(yellow, msg) }
+func (p Printer) Warn(msg string) { p.line(Yellow, msg) }
 
 // Notice says what is going on.
 func (p Printer) Notice(msg string) {
@@ -76,7 +80,7 @@ func (p Printer) Notice(msg string) {
 func (p Printer) line(color, msg string) {
 	prefix := "aifo-coder:"
 	if p.Color && color != "" {
-		prefix = color + prefix + reset
+		prefix = color + prefix + Reset
 	}
 	_, _ = fmt.Fprintln(p.W, prefix, msg) // there is nobody left to tell
 }
