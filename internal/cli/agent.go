@@ -17,10 +17,11 @@ func (a *app) addAgents(root *cobra.Command) {
 
 func (a *app) agentCmd(ag agent.Agent) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     ag.Name + " [flags] [-- ARG...]",
-		Short:   ag.Short,
-		Long:    agentLong(ag),
-		GroupID: groupAgents,
+		Use:               ag.Name + " [flags] [-- ARG...]",
+		Short:             ag.Short,
+		Long:              agentLong(ag),
+		GroupID:           groupAgents,
+		ValidArgsFunction: a.completeAgentArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.flags.fork.panes > 0 {
 				return a.forkAgents(cmd.Context(), ag, args, cmd.Flags())

@@ -16,7 +16,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
-	"github.com/aifo-coder/aifo-coder/internal/session"
+	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
 // cacheClear is one invocation of the command.
@@ -61,8 +61,10 @@ func (c cacheClear) run(ctx context.Context) error {
 		return &UsageError{Err: err}
 	}
 	c.volumes = kinds.Volumes()
+	var f hostfacts.Facts
+	err = c.app.readEngine(ctx, &f, nil)
 	engine := c.app.docker()
-	if _, err := engine.Info(ctx); err != nil {
+	if err != nil {
 		if c.app.flags.dryRun {
 			return c.previewAll()
 		}
@@ -70,7 +72,7 @@ func (c cacheClear) run(ctx context.Context) error {
 	}
 	if !c.app.flags.dryRun {
 		// What a killed session left uses nothing; failing to remove it shows below.
-		_ = session.Sweep(ctx, engine, hostfacts.Self())
+		_ = sessions.Sweep(ctx, engine, hostfacts.Self())
 	}
 	rows, err := c.rows(ctx, engine)
 	if err != nil {
@@ -151,7 +153,7 @@ func (e *CacheInUseError) Error() string {
 // Hint says what to do about them.
 func (e *CacheInUseError) Hint() string {
 	if e.Forced {
-		return "remove those containers (docker rm --force CONTAINER)"
+		return "remove those containers (docker rm --force CONTAINER, or podman)"
 	}
 	return "end those sessions, or remove their sidecars as well with --force"
 }
@@ -205,7 +207,7 @@ func commands(rows []cacheRow) [][]string {
 
 func (c cacheClear) preview(rows []cacheRow) error {
 	for _, argv := range commands(rows) {
-		if _, err := fmt.Fprintln(c.app.streams.Out, dockerargs.Quote(append([]string{docker.Program}, argv...))); err != nil {
+		if _, err := fmt.Fprintln(c.app.streams.Out, dockerargs.Quote(append([]string{c.app.engine}, argv...))); err != nil {
 			return err
 		}
 	}

@@ -40,16 +40,15 @@ func run(ctx context.Context, args []string, streams session.Streams, pane *pane
 	// Libraries write to the standard logger what a container may have brought about; our own
 	// words go through the printer.
 	stdlog.SetOutput(io.Discard)
-	a := &app{streams: streams, env: hostfacts.EnvOf(os.Environ()), pane: pane}
+	a := &app{args: args, streams: streams, env: hostfacts.EnvOf(os.Environ()), pane: pane}
 	if pane != nil {
 		a.overlay(pane.configured)
 	}
 	a.printer = ui.Printer{W: streams.Err}
+	out := &output{w: streams.Out}
+	a.out = out
 	root := a.root()
 	root.SetArgs(args)
-	out := &output{w: streams.Out}
-	root.SetOut(out)
-	root.SetErr(streams.Err)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case out.err != nil:
@@ -77,7 +76,9 @@ func (o *output) Write(p []byte) (int, error) {
 
 // app is one invocation.
 type app struct {
+	args    []string // the command line
 	streams session.Streams
+	out     io.Writer // what cobra prints; nil: there is nobody
 	env     hostfacts.Env
 	flags   flags
 	printer ui.Printer
@@ -87,6 +88,8 @@ type app struct {
 	steps   fork.Steps    // nil but in tests
 	mode    ui.Mode       // of colours
 	broker  broker.Config // of the session's credential broker
+	engine  string        // the engine's command line
+	tracing session.Trace
 
 	started bool // the command line was understood
 	code    int  // exit code of a command that succeeded
@@ -113,7 +116,7 @@ const example = `  aifo-coder --toolchain rust aider
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:     "aifo-coder",
+		Use:     "aifo-coder [flags] COMMAND [flags] [-- ARG...]",
 		Short:   "Run a coding agent in a container, with toolchains in sidecars",
 		Long:    long,
 		Example: example,
@@ -137,28 +140,52 @@ func (a *app) root() *cobra.Command {
 			return a.configureSession(cmd, args)
 		},
 	}
+	if a.out != nil { // before the commands are there: that for completion keeps what it finds
+		root.SetOut(a.out)
+		root.SetErr(a.streams.Err)
+	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(suggestFlag)
+	root.SetHelpFunc(a.help)
+	// What no command completes is nothing, and not the files of the directory.
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddGroup(
 		&cobra.Group{ID: groupAgents, Title: "Agents:"},
 		&cobra.Group{ID: groupToolchains, Title: "Toolchains:"},
+		&cobra.Group{ID: groupSessions, Title: "Sessions:"},
 		&cobra.Group{ID: groupFork, Title: "Fork mode:"},
+		&cobra.Group{ID: groupConfig, Title: "Configuration and keys:"},
 	)
 	a.flags.register(root)
 	a.addAgents(root)
-	root.AddCommand(a.toolchainCmd(), a.cacheClearCmd(), a.imagesCmd(), a.credentialsCmd(), a.networkCmd(), a.versionCmd(), a.appArmorCmd(), a.forkCmd(), a.configCmd(), a.trustCmd())
+	root.AddCommand(a.psCmd(), a.logsCmd(), a.execCmd(), a.traceCmd(), a.mcpCmd(), a.stopCmd(), a.cleanCmd())
+	root.AddCommand(a.toolchainCmd(), a.cacheClearCmd(), a.imagesCmd(), a.credentialsCmd(), a.networkCmd(), a.versionCmd(), a.appArmorCmd(), a.forkCmd(), a.configCmd(), a.trustCmd(), a.doctorCmd(), a.supportCmd())
+	root.AddCommand(topicCmds()...)
+	explainCompletion(root)
+	completeTopics(root)
+	refuseUnknown(root)
 	return root
+}
+
+// Tree returns the commands, for documents that are made from them. Nothing is to be executed.
+func Tree() *cobra.Command {
+	return (&app{env: hostfacts.Env{}}).root()
 }
 
 const (
 	groupAgents     = "agents"
 	groupToolchains = "toolchains"
+	groupSessions   = "sessions"
 	groupFork       = "fork"
+	groupConfig     = "configuration"
 )
 
 // begin checks what every command shares, before any command does anything.
 func (a *app) begin(fs *pflag.FlagSet) error {
 	if err := errors.Join(checkEmpty(fs), a.flags.fork.check(fs)); err != nil {
+		return err
+	}
+	if err := a.chooseEngine(); err != nil {
 		return err
 	}
 	mode, err := ui.ParseMode(firstNonEmpty(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aifo-coder/aifo-coder/internal/config"
+	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/imageref"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
@@ -25,10 +26,20 @@ import (
 // of it was applied.
 type configuration struct {
 	above config.Above
-	own   []config.Setting // of the user's file
+	own   config.Own // the user's file
+	// workspace is the directory from which a repository's files name others.
+	workspace string
 
 	// variables are those that files set, for whatever reads the environment later.
 	variables map[string]string
+}
+
+// directory returns the one from which a file's setting names other files.
+func (c configuration) directory(s config.Setting) string {
+	if s.Origin == config.User {
+		return filepath.Dir(s.File)
+	}
+	return c.workspace
 }
 
 // environment returns the caller's environment with what files set.
@@ -71,6 +82,15 @@ func (r repositoryFile) counting() []config.Setting {
 	return free
 }
 
+// counting returns the settings of each file that count now.
+func counting(files []repositoryFile) [][]config.Setting {
+	var layers [][]config.Setting
+	for _, r := range files {
+		layers = append(layers, r.counting())
+	}
+	return layers
+}
+
 // waiting returns the settings that wait for the user.
 func (r repositoryFile) waiting() []config.Setting {
 	if r.allowed {
@@ -85,7 +105,8 @@ func userFile(f hostfacts.Facts) string {
 	return filepath.Join(f.ConfigHome, "aifo-coder", "config.yaml")
 }
 
-// readUserFile returns the settings of the user's file; there need not be one.
+// readUserFile returns the settings of the user's file, those of all its profiles among them; there
+// need not be one.
 func readUserFile(f hostfacts.Facts) ([]config.Setting, error) {
 	data, err := trust.ReadOwn(userFile(f), config.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -170,7 +191,7 @@ func command(cmd *cobra.Command) *cobra.Command {
 }
 
 // unconfigured are the commands that work whatever the files say.
-var unconfigured = []string{"help", "completion", "version", "config", "trust"}
+var unconfigured = []string{"help", "completion", "version", "config", "trust", "doctor"}
 
 // configured reports whether the user's file concerns the command. A pane has all of it in
 // its arguments and its environment.
@@ -184,6 +205,8 @@ func (a *app) starts(cmd *cobra.Command) bool {
 	switch cmd.Name() {
 	case "toolchain", "images", "resume":
 		return a.configured(cmd)
+	case "mcp":
+		return !cmd.Flags().Changed("session") && a.configured(cmd) // a session that runs has its configuration
 	}
 	return cmd.GroupID == groupAgents && a.configured(cmd)
 }
@@ -206,10 +229,29 @@ func (a *app) configure(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if a.config.own, err = readUserFile(f); err != nil {
+	settings, err := readUserFile(f)
+	if err != nil {
 		return err
 	}
-	return a.apply(cmd.Flags(), config.Effective(a.config.above, ownOnly(a.config.own)))
+	if a.config.own, err = a.takeApart(settings); err != nil {
+		return err
+	}
+	var layers [][]config.Setting
+	for _, layer := range a.config.own.Layers() {
+		layers = append(layers, ownOnly(layer))
+	}
+	return a.apply(cmd.Flags(), config.Effective(a.config.above, layers...))
+}
+
+// takeApart returns the user's settings with the profile that was chosen.
+func (a *app) takeApart(settings []config.Setting) (config.Own, error) {
+	own, err := config.TakeApart(settings, firstNonEmpty(a.flags.profile, a.env.Get(profileVariable)))
+	if unknown, ok := asType[*config.UnknownProfileError](err); ok {
+		if near := nearest(unknown.Name, append(unknown.Known, config.NoProfile)); near != "" {
+			err = fmt.Errorf("%w; did you mean %q?", err, near)
+		}
+	}
+	return own, err
 }
 
 // ownOnly returns the settings of the user's file that no other file may have.
@@ -229,6 +271,7 @@ func (a *app) configureSession(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	a.config.workspace = f.Workspace
 	a.warnOwnFile(f)
 	store := trust.NewStore(f.StateDir)
 	files, err := readRepository(f, store)
@@ -241,11 +284,7 @@ func (a *app) configureSession(cmd *cobra.Command, args []string) error {
 	if err := a.settle(cmd, store, files); err != nil {
 		return err
 	}
-	layers := [][]config.Setting{}
-	for _, r := range files {
-		layers = append(layers, r.counting())
-	}
-	layers = append(layers, a.config.own)
+	layers := a.config.own.Layers(counting(files)...)
 	settings, one := config.Effective(a.config.above, layers...), ""
 	if cmd.Name() == "toolchain" {
 		settings = forOne(settings, args[0])
@@ -262,7 +301,7 @@ func (a *app) configureSession(cmd *cobra.Command, args []string) error {
 
 // warnOwnFile tells of a user's file that the agent can write.
 func (a *app) warnOwnFile(f hostfacts.Facts) {
-	if file := userFile(f); f.Workspace != "" && strings.HasPrefix(canonical(file), f.Workspace+string(filepath.Separator)) && len(a.config.own) > 0 {
+	if file := userFile(f); f.Workspace != "" && strings.HasPrefix(canonical(file), f.Workspace+string(filepath.Separator)) && len(slices.Concat(a.config.own.Layers()...)) > 0 {
 		a.printer.Warn(fmt.Sprintf("your configuration %s is in the workspace, where the agent can change it; keep it elsewhere", file))
 	}
 }
@@ -295,6 +334,8 @@ func (a *app) flagValues(s config.Setting) []string {
 		switch {
 		case k.Path && !filepath.IsAbs(v):
 			v = filepath.Join(filepath.Dir(s.File), v)
+		case k.Name == mountFlag:
+			v = absoluteMount(v, a.config.directory(s))
 		case k.Name == "toolchain":
 			v = a.undecided(v)
 		}
@@ -356,16 +397,22 @@ func (a *app) checkValue(key, v string) error {
 		_, err = parseBootstrap([]string{v})
 	case "toolchain-timeout":
 		_, err = parseTimeout("--toolchain-timeout", v)
+	case "engine":
+		err = docker.CheckEngine(v)
 	case "image":
 		err = imageref.Check(v)
 	case "flavor":
 		_, err = parseFlavor(v)
 	case "docker-network":
 		err = checkNetwork(v)
-	case "memory":
-		_, err = (&flags{memory: v}).limits()
-	case "pids-limit":
-		_, err = (&flags{pids: a.flags.pids}).limits()
+	case "workspace-path":
+		_, err = parseWorkspacePath(v)
+	case mountFlag:
+		_, err = parseMounts([]string{v})
+	case "memory", "cpus", "gpus", "pids-limit":
+		if _, kind := kindIn(v); !strings.Contains(v, "=") || kind == plan.KindAgent || slices.Contains(toolchain.Set{}.Names(), kind) {
+			err = checkLimit(key, v) // of a kind that somebody defined: with the others
+		}
 	case "color":
 		_, err = ui.ParseMode(v)
 	}

@@ -12,6 +12,7 @@ import (
 // notInFiles are the global flags that no file may set: they say what is done once, and where.
 var notInFiles = map[string]bool{
 	"toolchain-spec": true, "toolchain-image": true, // toolchain says the same
+	"env":       true, // the files' own env has a mapping
 	"workspace": true, "dry-run": true, "non-interactive": true,
 	"fork": true, "fork-include-dirty": true, "fork-dissociate": true, "fork-session-name": true, "fork-layout": true,
 	"fork-keep-on-failure": true, "fork-merge-strategy": true, "fork-merge-no-autoclean": true, "fork-runner": true,

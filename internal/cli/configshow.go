@@ -22,12 +22,13 @@ import (
 
 func (a *app) configCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Show and check the configuration",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Args:  cobra.NoArgs,
+		Use:     "config",
+		GroupID: groupConfig,
+		Short:   "Show, check and edit the configuration",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    cobra.NoArgs,
 	}
-	cmd.AddCommand(a.configShowCmd(), a.configPathCmd(), a.configValidateCmd())
+	cmd.AddCommand(a.configShowCmd(), a.configPathCmd(), a.configValidateCmd(), a.configEditCmd(), a.configSchemaCmd())
 	return cmd
 }
 
@@ -39,6 +40,8 @@ type configRow struct {
 	Name   string `json:"name,omitempty"` // of the flag or the variable
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
+	// Profile is that of the user's file in which the setting stands.
+	Profile string `json:"profile,omitempty"`
 	// Waiting says that it does not count until the user allows the file.
 	Waiting bool `json:"waiting"`
 }
@@ -50,9 +53,13 @@ func (a *app) configShowCmd() *cobra.Command {
 		Short: "Show every setting, with what decides for it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			own, files, err := a.readAll()
+			settings, files, err := a.readAll()
 			if err != nil {
 				return err
+			}
+			own, err := a.takeApart(settings)
+			if err != nil {
+				return &UsageError{Err: err}
 			}
 			return writeConfig(a.streams.Out, a.configRows(cmd.Flags(), own, files), asJSON)
 		},
@@ -74,14 +81,12 @@ func (a *app) readAll() ([]config.Setting, []repositoryFile, error) {
 
 // configRows returns a row for each key, then for each variable that files set, then for
 // what waits.
-func (a *app) configRows(fs *pflag.FlagSet, own []config.Setting, files []repositoryFile) []configRow {
-	layers := [][]config.Setting{}
+func (a *app) configRows(fs *pflag.FlagSet, own config.Own, files []repositoryFile) []configRow {
 	var waiting []config.Setting
 	for _, r := range files {
-		layers = append(layers, r.counting())
 		waiting = append(waiting, r.waiting()...)
 	}
-	effective := config.Effective(a.config.above, append(layers, own)...)
+	effective := config.Effective(a.config.above, own.Layers(counting(files)...)...)
 	var rows []configRow
 	for _, k := range config.Keys() {
 		rows = append(rows, a.keyRows(fs, k, effective)...)
@@ -131,7 +136,7 @@ func flagText(f *pflag.Flag) string {
 }
 
 func fileRow(s config.Setting) configRow {
-	row := configRow{Key: s.Name, Value: s.Value(), Origin: "project", File: s.File, Line: s.Line}
+	row := configRow{Key: s.Name, Value: s.Value(), Origin: "project", File: s.File, Line: s.Line, Profile: s.Profile}
 	if s.Origin == config.User {
 		row.Origin = "user"
 	}
@@ -151,6 +156,9 @@ func writeConfig(w io.Writer, rows []configRow, asJSON bool) error {
 			origin = fmt.Sprintf("%s:%d", r.File, r.Line)
 		case r.Name != "":
 			origin = r.Name
+		}
+		if r.Profile != "" {
+			origin += " (profile " + r.Profile + ")"
 		}
 		if r.Waiting {
 			origin += " (waits for: aifo-coder trust)"
@@ -198,17 +206,40 @@ func (a *app) configValidateCmd() *cobra.Command {
 		Short: "Check the configuration files, also what is not allowed yet",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			own, files, err := a.readAll()
+			settings, files, err := a.readAll()
 			if err != nil {
 				return err
 			}
-			errs := []error{a.validate(own)}
+			errs := []error{a.validateOwn(settings)}
+			base, _ := config.OfProfile(settings, "")
 			for _, r := range files {
-				errs = append(errs, a.validate(slices.Concat(ownOnly(own), r.settings)))
+				errs = append(errs, a.validate(slices.Concat(ownOnly(base), r.settings)))
 			}
 			return errors.Join(errs...)
 		},
 	}
+}
+
+// validateOwn checks the user's file: with each of its profiles, and with none.
+func (a *app) validateOwn(settings []config.Setting) error {
+	above := config.Above{Flag: func(string) bool { return false }, Env: func(string) string { return "" }}
+	var errs []error
+	told := map[string]bool{} // what is wrong outside of the profiles is wrong with each
+	check := func(named string) {
+		own, err := config.TakeApart(settings, named)
+		if err == nil {
+			err = a.validate(config.Effective(above, own.Layers()...))
+		}
+		if err != nil && !told[err.Error()] {
+			told[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
+	check("")
+	for _, name := range append(config.Profiles(settings), config.NoProfile) {
+		check(name)
+	}
+	return errors.Join(errs...)
 }
 
 // validate applies the settings of one file to an invocation that is thrown away.

@@ -23,9 +23,10 @@ variables, then in a file of yours, then in the system's keyring. No command sho
 
 func (a *app) credentialsCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "credentials",
-		Short: "See and keep the keys of model providers",
-		Long:  credentialsLong,
+		Use:     "credentials",
+		GroupID: groupConfig,
+		Short:   "See and keep the keys of model providers",
+		Long:    credentialsLong,
 		Example: `  aifo-coder credentials list
   aifo-coder credentials set anthropic
   pass show openai | aifo-coder credentials set openai --file

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
@@ -19,14 +17,14 @@ import (
 // as the directories of PATH are.
 const envDefine = "AIFO_TOOLCHAIN_DEFINE"
 
-// maxDefinitions is far more than anybody writes; a device has no end.
-const maxDefinitions = 1 << 20
+// maxText is far more than anybody writes into a file for us; a device has no end.
+const maxText = 1 << 20
 
 // kinds returns the built-in toolchains and those that the user defines.
 func (f *flags) kinds(env hostfacts.Env) (toolchain.Set, error) {
 	var set toolchain.Set
 	for _, name := range f.files(env) {
-		data, err := readDefinitions(name)
+		data, err := readText(name)
 		if err != nil {
 			return set, fmt.Errorf("read the toolchain definitions: %w", err)
 		}
@@ -85,7 +83,8 @@ func checkFile(name string) error {
 	return nil
 }
 
-func readDefinitions(name string) ([]byte, error) {
+// readText reads a file that the user names on the command line.
+func readText(name string) ([]byte, error) {
 	if err := checkFile(name); err != nil {
 		return nil, err
 	}
@@ -94,15 +93,9 @@ func readDefinitions(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
-	data, err := io.ReadAll(io.LimitReader(file, maxDefinitions+1))
-	if err == nil && len(data) > maxDefinitions {
+	data, err := io.ReadAll(io.LimitReader(file, maxText+1))
+	if err == nil && len(data) > maxText {
 		err = errors.New(name + " is too long")
 	}
 	return data, err
-}
-
-// completeKinds completes the name of a toolchain.
-func (f *flags) completeKinds(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	set, _ := f.kinds(hostfacts.EnvOf(os.Environ())) // as far as they can be read
-	return set.Names(), cobra.ShellCompDirectiveNoFileComp
 }

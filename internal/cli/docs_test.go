@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,27 +18,38 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/config"
+	"github.com/aifo-coder/aifo-coder/internal/envtable"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
 // repository is the root of the repository, seen from this package.
 const repository = "../.."
 
-// references are the two documents that name everything.
-var references = []string{"docs/cli.md", "man/aifo-coder.1"}
+// references are the documents that name everything; the manual pages are one.
+var references = []string{"docs/cli.md", "man"}
 
-// readReference returns a document, a manual page without its markup: fonts and
+// readReference returns a document, manual pages without their markup: fonts and
 // the escape that makes a hyphen a minus sign.
 func readReference(t *testing.T, name string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(repository, name))
-	require.NoError(t, err)
-	text := string(data)
-	if strings.HasSuffix(name, ".1") {
-		text = regexp.MustCompile(`\\f[BIRP]`).ReplaceAllString(text, "")
-		text = strings.ReplaceAll(text, `\-`, "-")
+	if name != "man" {
+		data, err := os.ReadFile(filepath.Join(repository, name))
+		require.NoError(t, err)
+		return string(data)
 	}
-	return text
+	pages, err := filepath.Glob(filepath.Join(repository, "man", "*.1"))
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	var b strings.Builder
+	for _, page := range pages {
+		data, err := os.ReadFile(page)
+		require.NoError(t, err)
+		b.Write(data)
+	}
+	text := regexp.MustCompile(`\\f[BIRP]`).ReplaceAllString(b.String(), "")
+	return strings.ReplaceAll(text, `\-`, "-")
 }
 
 // tree returns every command with its flags, cobra's own among them.
@@ -45,7 +57,6 @@ func tree() []*cobra.Command {
 	a := &app{}
 	root := a.root()
 	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
 	var all []*cobra.Command
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
@@ -66,7 +77,7 @@ func TestDocsNameEveryCommand(t *testing.T) {
 		for _, c := range tree() {
 			// At the beginning of a line, or of a piece of code in Markdown.
 			re := regexp.MustCompile("(?m)(^|`)" + regexp.QuoteMeta(c.CommandPath()) + "($|[ `\n])")
-			if c.Hidden || c.HasSubCommands() && c.HasParent() {
+			if c.Hidden || c.IsAdditionalHelpTopicCommand() || c.HasSubCommands() && c.HasParent() {
 				continue
 			}
 			if !re.MatchString(text) {
@@ -77,6 +88,9 @@ func TestDocsNameEveryCommand(t *testing.T) {
 }
 
 var flagRE = regexp.MustCompile(`(^|[^\w-])(--[a-z][a-z0-9-]*)`)
+
+// othersFlags are those of apparmor_parser and git.
+var othersFlags = []string{"--replace", "--set-upstream-to"}
 
 func TestDocsNameEveryFlagAndNoOther(t *testing.T) {
 	flags := map[string]bool{}
@@ -111,20 +125,15 @@ func TestDocsNameEveryFlagAndNoOther(t *testing.T) {
 			}
 		}
 		for _, flag := range slices.Sorted(maps.Keys(named)) {
-			if !flags[flag] {
+			if !flags[flag] && !slices.Contains(othersFlags, flag) {
 				t.Errorf("%s names the flag %s, which does not exist", name, flag)
 			}
 		}
 	}
 }
 
-// readers are the packages whose AIFO_ variables concern users.
-var readers = []string{"internal/agent", "internal/apparmor", "internal/cli", "internal/execproto", "internal/hostfacts", "internal/notify", "internal/plan", "internal/session", "internal/shim"}
-
-// variables returns the names that begin with AIFO_ in the string literals of
-// the readers, and those that are put together from a kind.
-func variables(t *testing.T) map[string]bool {
-	t.Helper()
+// kindVariables are put together from a kind.
+func kindVariables() map[string]bool {
 	names := map[string]bool{}
 	for _, k := range (toolchain.Set{}).Kinds() {
 		kind := strings.ToUpper(strings.TrimPrefix(k.Name, "c-"))
@@ -135,60 +144,149 @@ func variables(t *testing.T) map[string]bool {
 		}
 	}
 	names["AIFO_CCPP_TOOLCHAIN_VERSION"], names["AIFO_CCPP_TOOLCHAIN_IMAGE"] = true, true
-	for _, dir := range readers {
-		files, err := filepath.Glob(filepath.Join(repository, dir, "*.go"))
-		require.NoError(t, err)
-		require.NotEmpty(t, files, dir)
-		for _, file := range files {
-			if !strings.HasSuffix(file, "_test.go") {
-				addVariables(t, file, names)
+	return names
+}
+
+// notRead are packages whose variables are those of tests, and the table itself.
+var notRead = []string{"envtable", "fakedocker", "gittest"}
+
+// usedVariables returns the names in the code of what users have: those in string literals that begin
+// with AIFO_, and those of which the environment is asked.
+func usedVariables(t *testing.T) map[string]bool {
+	t.Helper()
+	names := kindVariables()
+	for _, dir := range []string{"internal", "shims"} {
+		err := filepath.WalkDir(filepath.Join(repository, dir), func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() && slices.Contains(notRead, d.Name()):
+				return fs.SkipDir
+			case strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go"):
+				addVariables(t, path, names)
 			}
-		}
+			return nil
+		})
+		require.NoError(t, err)
 	}
 	return names
 }
 
-var variableRE = regexp.MustCompile(`AIFO_[A-Z0-9_]+`)
+var (
+	variableRE = regexp.MustCompile(`AIFO_[A-Z0-9_]+`)
+	nameRE     = regexp.MustCompile(`^[A-Z][A-Z0-9_]+$`)
+)
 
 func addVariables(t *testing.T, file string, names map[string]bool) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 	require.NoError(t, err)
 	ast.Inspect(parsed, func(n ast.Node) bool {
-		lit, ok := n.(*ast.BasicLit)
-		if !ok || lit.Kind != token.STRING {
-			return true
-		}
-		value, err := strconv.Unquote(lit.Value)
-		require.NoError(t, err)
-		for _, name := range variableRE.FindAllString(value, -1) {
-			names[name] = true
+		switch n := n.(type) {
+		case *ast.BasicLit:
+			if n.Kind == token.STRING {
+				value, err := strconv.Unquote(n.Value)
+				require.NoError(t, err)
+				for _, name := range variableRE.FindAllString(value, -1) {
+					names[name] = true
+				}
+			}
+		case *ast.CallExpr:
+			if name := asked(n); name != "" {
+				names[name] = true
+			}
 		}
 		return true
 	})
 }
 
-// TestDocsNameEveryVariable also wants that the reference names no variable
-// that the code does not know. AIFO_ENV_ is a prefix of names.
-func TestDocsNameEveryVariable(t *testing.T) {
-	known := variables(t)
+// asked returns the variable of a call that asks the environment for one by its name.
+func asked(call *ast.CallExpr) string {
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || len(call.Args) != 1 || !slices.Contains([]string{"Get", "Getenv", "LookupEnv", "absolute"}, f.Sel.Name) {
+		return ""
+	}
+	lit, ok := call.Args[0].(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return ""
+	}
+	value, err := strconv.Unquote(lit.Value)
+	if err != nil || !nameRE.MatchString(value) {
+		return ""
+	}
+	return value
+}
+
+// prefixes are names in the code that only begin those of variables, and what the table has for them.
+var variablePrefixes = map[string]string{
+	"AIFO_ENV_": "AIFO_ENV_NAME", "AIFO_CALL_ENV_": "AIFO_CALL_ENV_NAME", "AIFO_CALL_HEX_": "AIFO_CALL_HEX_NAME",
+	"AIFO_CALL_": "AIFO_CALL_ENV_NAME", "AIFO_": "AIFO_ENV_NAME",
+}
+
+// TestTableHasEveryVariable: the code reads what the table has, and the table nothing else of ours.
+func TestTableHasEveryVariable(t *testing.T) {
+	listed := map[string]bool{}
+	for _, g := range envtable.Groups() {
+		for _, v := range g.Variables {
+			for _, n := range v.Names {
+				listed[n] = true
+			}
+		}
+	}
+	used := map[string]bool{}
+	for name := range usedVariables(t) {
+		if whole, ok := variablePrefixes[name]; ok {
+			name = whole
+		} else if strings.HasPrefix(name, "AIFO_ENV_") {
+			name = "AIFO_ENV_NAME"
+		}
+		used[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		if !listed[name] {
+			t.Errorf("internal/envtable does not have the variable %s", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(listed)) {
+		if strings.HasPrefix(name, "AIFO_") && !used[name] {
+			t.Errorf("internal/envtable has the variable %s, which nothing reads or sets", name)
+		}
+	}
+	for _, ag := range agent.All() {
+		for _, name := range ag.Credentials {
+			if !listed[name] {
+				t.Errorf("internal/envtable does not have %s, which %s gets", name, ag.Name)
+			}
+		}
+	}
 	text := readReference(t, "docs/cli.md")
-	named := map[string]bool{}
-	for _, name := range variableRE.FindAllString(text, -1) {
-		if strings.HasPrefix(name, "AIFO_ENV_") {
-			name = "AIFO_ENV_"
-		}
-		named[name] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if !named[name] {
-			t.Errorf("docs/cli.md does not describe the variable %s", name)
+	for _, name := range slices.Sorted(maps.Keys(setOf(variableRE.FindAllString(text, -1)))) {
+		if !listed[name] && !strings.HasPrefix(name, "AIFO_ENV_") {
+			t.Errorf("docs/cli.md names the variable %s, which internal/envtable does not have", name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(named)) {
-		if !known[name] {
-			t.Errorf("docs/cli.md describes the variable %s, which nothing reads or sets", name)
+}
+
+func setOf(list []string) map[string]bool {
+	set := map[string]bool{}
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
+}
+
+// TestTableNamesFlags: a variable stands for a flag that there is, and the key of the configuration agrees.
+func TestTableNamesFlags(t *testing.T) {
+	flags := Tree().PersistentFlags()
+	for _, g := range envtable.Read() {
+		for _, v := range g.Variables {
+			if v.Flag != "" && flags.Lookup(v.Flag) == nil {
+				t.Errorf("%s stands for --%s, which does not exist", v.Names[0], v.Flag)
+			}
 		}
+	}
+	for _, k := range config.Keys() {
+		require.Equal(t, k.Variables, envtable.ByFlag(k.Name), k.Name)
 	}
 }
 

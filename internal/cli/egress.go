@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
@@ -119,16 +118,4 @@ func checkDockerNetwork(o plan.Options, f hostfacts.Facts) error {
 		return &UsageError{Err: fmt.Errorf("the network policy leaves no container that could join the network %q; leave --docker-network out", o.Network)}
 	}
 	return nil
-}
-
-func (f *flags) completePolicies(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return netpolicy.Modes(), cobra.ShellCompDirectiveNoFileComp
-}
-
-func (f *flags) completeHosts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	var list []string
-	for _, p := range netpolicy.Presets() {
-		list = append(list, "@"+p.Name+"\t"+p.Short)
-	}
-	return list, cobra.ShellCompDirectiveNoFileComp
 }

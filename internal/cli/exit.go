@@ -10,8 +10,10 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/panes"
+	"github.com/aifo-coder/aifo-coder/internal/ports"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 	"github.com/aifo-coder/aifo-coder/internal/session"
+	"github.com/aifo-coder/aifo-coder/internal/shimbuild"
 )
 
 // Exit codes of our own (docs/exit-codes.md). Any other is the agent's or the tool's.
@@ -67,9 +69,9 @@ func exitCode(err error) int {
 		return exitUsage
 	case is[*proc.NotFoundError](err), is[*panes.TmuxMissingError](err):
 		return exitNoDocker
-	case is[*docker.EngineError](err):
+	case is[*docker.EngineError](err), is[*hostfacts.RenamedEngineError](err), is[*session.RemoteError](err):
 		return exitSession
-	case is[*lock.HeldError](err):
+	case is[*lock.HeldError](err), is[*ports.ListenError](err):
 		return exitFailure
 	case is[*session.SignalError](err):
 		signal, _ := asType[*session.SignalError](err)
@@ -91,12 +93,14 @@ func hint(err error) string {
 		return h.Hint()
 	}
 	switch {
+	case isMissing(err, shimbuild.Go):
+		return "install Go (https://go.dev/dl/), or a release of aifo-coder, which has its shims"
 	case isMissing(err, git.Program):
 		return "install git (on Debian: apt-get install git)"
+	case isMissing(err, docker.Podman):
+		return "install podman (on Debian: apt-get install podman catatonit), or choose docker: --engine docker"
 	case is[*proc.NotFoundError](err):
 		return "install Docker (on Debian: apt-get install docker.io), or in a checkout of aifo-coder run: scripts/engine ensure"
-	case is[*docker.EngineError](err):
-		return "start it (systemctl start docker), check that you may use it (docker info), or in a checkout of aifo-coder run: scripts/engine ensure"
 	case is[*lock.HeldError](err):
 		return "wait until it ends, or let several agents work at once: --fork N"
 	}

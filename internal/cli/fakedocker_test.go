@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/signal"
 	"path"
@@ -30,8 +31,12 @@ import (
 //	FAKE_DOCKER_IMAGES  images that are present, separated by spaces
 //	FAKE_DOCKER_FAIL    a line "WORD...: MESSAGE" makes each command fail whose
 //	                    first word is the first WORD and that holds the others
+//	FAKE_DOCKER_IS_PODMAN  docker is podman under another name; called podman, it is in any case
 //	FAKE_DOCKER_EXIT    exit code of the agent, or of the command of an exec
 //	FAKE_DOCKER_SIDECARS how many sidecars an agent waits for before it ends by itself
+//	FAKE_DOCKER_MACHINE  what all images are for
+//	FAKE_DOCKER_LACKS   programs that no image has, and commands that fail, separated by commas
+//	FAKE_DOCKER_FIREWALL  when set, containers do not reach the host
 //	FAKE_DOCKER_LOGS    what containers wrote to standard error
 //	FAKE_DOCKER_BLOCK   "WORD..." as above: the command says Ready by opening
 //	                    the fifo "ready" and then waits for a signal, or for its
@@ -92,8 +97,20 @@ func (f fakeDocker) run() int {
 	switch f.verb() {
 	case "info":
 		f.parse(1, "--format=")
+		if f.isPodman() {
+			fmt.Println(`{"host":{"arch":"amd64","os":"linux","cgroupControllers":["memory","pids"],"security":{"seccompEnabled":true}},"version":{"Version":"4.3.1"}}`)
+			return 0
+		}
 		fmt.Printf(`{"ServerVersion":"99","OperatingSystem":%q,"OSType":"linux","Architecture":"x86_64","SecurityOptions":[%s]}`+"\n",
 			cmp.Or(os.Getenv("FAKE_DOCKER_OS"), "Fake"), cmp.Or(os.Getenv("FAKE_DOCKER_SECURITY"), `"name=seccomp,profile=builtin"`))
+		return 0
+	case "version":
+		f.parse(1, "--format=")
+		fmt.Println(`{"Client":{"Version":"98","Context":"default"}}`)
+		return 0
+	case "context inspect":
+		f.parse(2, "--format=")
+		fmt.Println(`["far","tcp://192.0.2.1:2375"]`)
 		return 0
 	case "run":
 		return f.runContainer()
@@ -114,17 +131,30 @@ func (f fakeDocker) run() int {
 		return f.delete("networks", f.parse(2).one(f))
 	case "network inspect":
 		return f.inspectNetwork(f.parse(2, "--format="))
+	case "image ls":
+		f.parse(2, "--format=")
+		fmt.Println(strings.ReplaceAll(os.Getenv("FAKE_DOCKER_IMAGES"), " ", "\n"))
+		return 0
 	case "network ls":
+		if slices.Contains(f.argv, "{{.Name}}") {
+			fmt.Println(strings.Join(append([]string{"bridge", "host", "none"}, f.names("networks")...), "\n"))
+			return 0
+		}
 		return f.list("networks", f.parse(2, "--no-trunc", "--filter=", "--format="))
 	case "container ls":
 		return f.list("containers", f.parse(2, "--all", "--no-trunc", "--filter=", "--format="))
 	case "container inspect":
 		return f.inspectContainer(f.parse(2, "--format="))
 	case "container logs":
-		if !f.has("containers", f.parse(2, "--tail=").one(f)) {
+		if !f.has("containers", f.parse(2, "--tail=", "--follow").one(f)) {
 			return 1
 		}
 		fmt.Fprint(os.Stderr, os.Getenv("FAKE_DOCKER_LOGS"))
+		return 0
+	case "stats":
+		for _, name := range f.parse(1, "--no-stream", "--no-trunc", "--format=").args {
+			fmt.Println(jsonOf([]string{name, "1.5MiB / 2GiB"}))
+		}
 		return 0
 	case "system df":
 		return f.volumeSizes(f.parse(2, "--verbose", "--format="))
@@ -141,8 +171,13 @@ func (f fakeDocker) run() int {
 	return exitUnexpected
 }
 
+// isPodman reports whether the fake was called by that name, or is to be podman under docker's.
+func (f fakeDocker) isPodman() bool {
+	return filepath.Base(os.Args[0]) == "podman" || os.Getenv("FAKE_DOCKER_IS_PODMAN") != ""
+}
+
 func (f fakeDocker) verb() string {
-	if len(f.argv) > 1 && slices.Contains([]string{"image", "network", "container", "volume", "system"}, f.argv[0]) {
+	if len(f.argv) > 1 && slices.Contains([]string{"context", "image", "network", "container", "volume", "system"}, f.argv[0]) {
 		return f.argv[0] + " " + f.argv[1]
 	}
 	if len(f.argv) == 0 {
@@ -220,6 +255,9 @@ type object struct {
 	Labels map[string]string
 	PID    int // of the docker that runs in the foreground; 0: none
 	Mounts []mount
+
+	// What tests say of containers that no docker run made.
+	Image, State, Log string
 }
 
 // mount is a volume of a container, as docker inspect shows it.
@@ -311,6 +349,9 @@ func (f fakeDocker) names(kind string) []string {
 func (f fakeDocker) answer(found bool, text string) int {
 	if !found {
 		fmt.Fprintln(os.Stderr, "Error: no such object")
+		if f.isPodman() {
+			return 125
+		}
 		return 1
 	}
 	fmt.Println(text)
@@ -347,7 +388,16 @@ func (f fakeDocker) remove(names []string) int {
 
 // inspectImages prints the names of those that are present, as docker does.
 func (f fakeDocker) inspectImages(p parsed) int {
-	if p.opt("--format") != "{{json .RepoTags}}" {
+	switch p.opt("--format") {
+	case "{{json .RepoTags}}":
+	case "{{.Id}}":
+		return f.answer(f.imagePresent(p.one(f)), "id")
+	case "{{.Os}} {{.Architecture}}":
+		for range p.args {
+			fmt.Println(cmp.Or(os.Getenv("FAKE_DOCKER_MACHINE"), "linux amd64"))
+		}
+		return 0
+	default:
 		f.unexpected("unknown format")
 	}
 	code := 0
@@ -355,6 +405,9 @@ func (f fakeDocker) inspectImages(p parsed) int {
 		tag := ref
 		if !strings.ContainsAny(path.Base(ref), ":@") {
 			tag += ":latest"
+		}
+		if f.isPodman() {
+			tag = "localhost/" + tag
 		}
 		code = max(code, f.answer(f.imagePresent(ref), jsonOf([]string{tag})))
 	}
@@ -372,6 +425,8 @@ func (f fakeDocker) inspectNetwork(p parsed) int {
 		return f.answer(f.has("networks", name), "id-of-"+name)
 	case "{{json .IPAM.Config}}":
 		return f.answer(p.one(f) == "bridge", `[{"Subnet":"127.0.0.0/8","Gateway":"127.0.0.1"}]`)
+	case "{{json .Subnets}}":
+		return f.answer(f.has("networks", p.one(f)), `[{"subnet":"127.0.0.0/8","gateway":"127.0.0.1"}]`)
 	case "{{.Id}} {{json .Labels}}":
 		return f.printLabels("networks", p.args)
 	}
@@ -385,7 +440,11 @@ func (f fakeDocker) inspectContainer(p parsed) int {
 		return f.answer(f.has("containers", p.one(f)), "true")
 	case "{{.Id}} {{json .Config.Labels}}":
 		return f.printLabels("containers", p.args)
-	case "[{{json .Id}},{{json .Config.Labels}},{{json .Mounts}}]":
+	case detailsFormat:
+		return f.printDetails(p.args)
+	case "{{json .Config.Env}}":
+		return f.answer(f.has("containers", p.one(f)), `["A=b","PATH=/image/bin"]`)
+	case `["{{.Id}}",{{json .Config.Labels}},{{json .Mounts}}]`:
 		code := 0
 		for _, name := range p.args {
 			o, found := f.get("containers", name)
@@ -395,6 +454,27 @@ func (f fakeDocker) inspectContainer(p parsed) int {
 	}
 	f.unexpected("unknown format")
 	return exitUnexpected
+}
+
+const detailsFormat = `["{{.Id}}",` + "{{json .Config.Labels}},{{json .Name}},{{json .Config.Image}},{{json .State.Status}}," +
+	"{{json .State.Pid}},{{json .Created}},{{json .HostConfig.LogConfig.Type}},{{json .Config.Cmd}},{{json .Mounts}}]"
+
+// printDetails prints what the engine says of containers: all run since 2026, and have a process
+// of a number that no other has.
+func (f fakeDocker) printDetails(names []string) int {
+	code := 0
+	for _, name := range names {
+		o, found := f.get("containers", name)
+		driver := cmp.Or(o.Log, "local")
+		if o.Labels["dev.aifo-coder.kind"] == "agent" {
+			driver = "none"
+		}
+		code = max(code, f.answer(found, jsonOf([]any{
+			name, o.Labels, "/" + name, cmp.Or(o.Image, "image:latest"), cmp.Or(o.State, "running"), 1 << 23, "2026-01-01T00:00:00Z",
+			driver, []string{"boot", "--user", "1234:567"}, o.Mounts,
+		})))
+	}
+	return code
 }
 
 // printLabels prints the labels of objects; here an id is a name.
@@ -459,7 +539,7 @@ func (f fakeDocker) matches(o object, filter string) bool {
 
 var runOptions = []string{
 	"--detach", "--rm", "--interactive", "--tty", "--init", "--pull=never", "--name=", "--hostname=", "--network=", "--add-host=", "--label=",
-	"--user=", "--cap-drop=", "--cap-add=", "--security-opt=", "--pids-limit=", "--log-driver=", "--mount=", "--tmpfs=", "--env=", "--workdir=", "--entrypoint=",
+	"--user=", "--cap-drop=", "--cap-add=", "--security-opt=", "--pids-limit=", "--memory=", "--cpus=", "--gpus=", "--log-driver=", "--http-proxy=false", "--mount=", "--tmpfs=", "--env=", "--workdir=", "--entrypoint=",
 }
 
 func (f fakeDocker) runContainer() int {
@@ -486,6 +566,7 @@ func (f fakeDocker) runContainer() int {
 	}
 	f.writeEnv("env", p.opts["--env"])
 	f.awaitSidecars(name)
+	f.diagnose(p)
 	code := f.block(name)
 	if code == 0 {
 		code = scriptedExit(f)
@@ -494,6 +575,49 @@ func (f fakeDocker) runContainer() int {
 		f.unlink("containers", name)
 	}
 	return code
+}
+
+// diagnose does what containers of doctor and support are asked to.
+func (f fakeDocker) diagnose(p parsed) {
+	lacks := strings.Split(os.Getenv("FAKE_DOCKER_LACKS"), ",")
+	if i := slices.Index(p.args, "which"); i >= 0 {
+		for _, word := range p.args[i+1:] {
+			if !slices.Contains(lacks, word) {
+				fmt.Println(word)
+			}
+		}
+	}
+	if slices.Contains(p.args, "outside") {
+		fmt.Print("asked\nresolved\nreached\n")
+	}
+	if slices.Contains(p.args, "aifo-tools") && os.Getenv("FAKE_DOCKER_FIREWALL") == "" {
+		f.connect(p)
+	}
+	if slices.Contains(p.args, "--version") && !slices.Contains(p.args, "support") {
+		fmt.Println("version 1.2.3")
+	}
+	if i := slices.Index(p.args, "support"); i >= 0 {
+		for _, command := range p.args[i+1:] {
+			code := 0
+			if slices.Contains(lacks, command) {
+				code = 127
+			}
+			fmt.Printf("%d\t%s 4.5.6\n", code, command)
+		}
+	}
+}
+
+// connect connects to the proxy as a shim would, by TCP or by the mounted socket.
+func (f fakeDocker) connect(p parsed) {
+	network, address := "tcp", strings.NewReplacer("http://host.docker.internal", "127.0.0.1", "/exec", "").Replace(os.Getenv("AIFO_TOOLEEXEC_URL"))
+	for _, m := range p.opts["--mount"] {
+		if source, ok := strings.CutSuffix(m, ",target=/run/aifo,readonly"); ok {
+			network, address = "unix", filepath.Join(strings.TrimPrefix(source, "type=bind,source="), "toolexec.sock")
+		}
+	}
+	c, err := net.Dial(network, address)
+	f.check(err)
+	f.check(c.Close())
 }
 
 // kind is the toolchain of a sidecar.
@@ -566,7 +690,7 @@ func (f fakeDocker) sayBlocked() {
 
 func (f fakeDocker) exec() int {
 	p := f.parse(1, "--interactive", "--tty", "--user=", "--env=")
-	if len(p.args) < 3 || p.args[1] != "/opt/aifo/bin/aifo-shim" {
+	if len(p.args) < 3 || p.args[1] != execproto.ShimBinary {
 		f.unexpected("not a command of the shim")
 	}
 	container, args := p.args[0], p.args[2:]

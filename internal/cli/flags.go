@@ -3,16 +3,16 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/imageref"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
@@ -29,17 +29,24 @@ type flags struct {
 	bootstrap  []string
 	timeout    string
 
+	engine      string
 	image       string
 	flavor      string
 	ignoreLocal bool
 	network     string
+	publish     []string
 	workspace   string
+	profile     string
 	memory      string
 	pids        int
 
-	egress egressFlags
-	broker brokerFlags
-	fork   forkFlags
+	hostPath string
+	mounts   []string
+	env      envFlags
+	limits   limitFlags
+	egress   egressFlags
+	broker   brokerFlags
+	fork     forkFlags
 
 	nonInteractive bool
 	quiet          bool
@@ -59,16 +66,21 @@ func (f *flags) register(root *cobra.Command) {
 	fs.BoolVar(&f.unixSocket, "toolchain-unix-socket", false, "reach the toolchains by a unix socket instead of TCP (Linux)")
 	fs.StringArrayVar(&f.bootstrap, "toolchain-bootstrap", nil, "complete a sidecar first: `typescript=global`")
 	fs.StringVar(&f.timeout, "toolchain-timeout", "", "end a tool call that takes longer than `DURATION`, as in 90s or 1h30m; a number alone is seconds")
+	fs.StringVar(&f.engine, "engine", "", "run containers with `docker|podman` (default: docker, or podman where docker is not installed)")
 	fs.StringVar(&f.image, "image", "", "use `IMAGE` for the agent")
 	fs.StringVar(&f.flavor, "flavor", "", "flavour of the agent's image: `full|slim`")
 	fs.BoolVar(&f.ignoreLocal, "ignore-local-images", false, "choose images as if none were on this machine, and pull them")
 	fs.StringVar(&f.network, "docker-network", "", "join the network `NAME` instead of one of the session's own")
+	fs.StringArrayVar(&f.publish, "publish", nil, "let a port of this machine lead to one of the session's containers: `[IP:]HOSTPORT[:PORT]`, on the loopback unless IP says otherwise; repeatable")
 	fs.StringVar(&f.workspace, "workspace", "", "mount `DIR` as /workspace (default: the repository around the working directory)")
-	fs.StringVar(&f.memory, "memory", "", "let each container have `SIZE` of memory at most, as in 2g or 512m")
-	fs.IntVar(&f.pids, "pids-limit", 0, fmt.Sprintf("let each container have `N` processes and threads at most (default %d)", plan.DefaultPids))
+	fs.StringVar(&f.hostPath, "workspace-path", "", "where containers have the workspace: `container|host`, /workspace or its path on this machine (default container)")
+	fs.StringArrayVar(&f.mounts, mountFlag, nil, "mount something more in the containers, as `MOUNT` says in the words of docker run: type=bind (or volume or tmpfs), source=PATH, target=DIR and perhaps readonly, with commas between them; repeatable")
+	f.env.register(fs)
+	f.limits.register(fs)
 	f.egress.register(fs)
 	f.broker.register(fs)
 	f.fork.register(fs)
+	fs.StringVar(&f.profile, "profile", "", "take the settings of the profile `NAME` of your configuration; none: of no profile")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be done instead of doing it")
 	fs.BoolVar(&f.nonInteractive, "non-interactive", false, "never ask a question")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print no notices")
@@ -87,15 +99,23 @@ func (f *flags) registerCompletions(root *cobra.Command) {
 		"toolchain-define": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		"toolchain-image":     cobra.NoFileCompletions,
+		"toolchain-image":     f.completeKindImages,
 		"toolchain-bootstrap": fixed(bootstrapTypeScript),
 		"toolchain-timeout":   cobra.NoFileCompletions,
+		"engine":              fixed(docker.Engines()...),
 		"flavor":              fixed("full", "slim"),
 		"color":               fixed(string(ui.Auto), string(ui.Always), string(ui.Never)),
-		"image":               cobra.NoFileCompletions,
-		"docker-network":      cobra.NoFileCompletions,
-		"memory":              cobra.NoFileCompletions,
-		"pids-limit":          cobra.NoFileCompletions,
+		"image":               completeImages,
+		"docker-network":      completeNetworks,
+		"publish":             cobra.NoFileCompletions,
+		mountFlag:             fixed("type=bind\tA file or directory of this machine", "type=volume\tA volume of the engine", "type=tmpfs\tMemory"),
+		"env":                 cobra.NoFileCompletions,
+		"env-file":            completeFiles,
+		"workspace-path":      fixed("container\t"+execproto.Workspace, "host\tThe path on this machine"),
+		"memory":              f.completeContainers,
+		"cpus":                f.completeContainers,
+		"gpus":                f.completeContainers,
+		"pids-limit":          f.completeContainers,
 		"network-policy":      f.completePolicies,
 		"allow-host":          f.completeHosts,
 		"credentials":         fixed(credentialsPass, credentialsBroker),
@@ -105,9 +125,8 @@ func (f *flags) registerCompletions(root *cobra.Command) {
 		"fork-layout":         fixed(layouts...),
 		"fork-merge-strategy": fixed(strategies...),
 		"fork-runner":         fixed(runners...),
-		"workspace": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveFilterDirs
-		},
+		"profile":             completeProfiles,
+		"workspace":           completeDirs,
 	} {
 		if err := root.RegisterFlagCompletionFunc(name, complete); err != nil {
 			panic(err) // the flag is registered a few lines above
@@ -137,7 +156,19 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 		Image:       f.image,
 		Network:     firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
 	}
-	if o.Limits, err = f.limits(); err != nil {
+	if o.Limits, err = f.limits.parse(kinds); err != nil {
+		return plan.Options{}, err
+	}
+	if o.HostPath, err = parseWorkspacePath(f.hostPath); err != nil {
+		return plan.Options{}, err
+	}
+	if o.Mounts, err = parseMounts(f.mounts); err != nil {
+		return plan.Options{}, err
+	}
+	if o.Env, err = f.env.parse(env, kinds); err != nil {
+		return plan.Options{}, err
+	}
+	if o.Publish, err = parsePublish(f.publish); err != nil {
 		return plan.Options{}, err
 	}
 	if o.Egress, err = f.egress.parse(env, kinds); err != nil {
@@ -288,39 +319,4 @@ func checkEmpty(fs *pflag.FlagSet) error {
 		}
 	})
 	return err
-}
-
-// suggestFlag names the nearest flag when one is unknown.
-func suggestFlag(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) {
-		return err
-	}
-	asked := unknown.GetSpecifiedName()
-	if near := nearest(asked, flagNames(cmd)); near != "" {
-		return fmt.Errorf("%w; did you mean --%s?", err, near)
-	}
-	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
-}
-
-func flagNames(cmd *cobra.Command) []string {
-	var names []string
-	add := func(f *pflag.Flag) { names = append(names, f.Name) }
-	cmd.Flags().VisitAll(add)
-	cmd.InheritedFlags().VisitAll(add)
-	return names
-}
-
-// nearest returns the candidate that asked most likely is a slip of, or "".
-func nearest(asked string, candidates []string) string {
-	if len(candidates) == 0 {
-		return ""
-	}
-	near := slices.MinFunc(candidates, func(a, b string) int {
-		return levenshtein.Distance(asked, a, nil) - levenshtein.Distance(asked, b, nil)
-	})
-	if levenshtein.Distance(asked, near, nil) > 2+len(asked)/5 {
-		return ""
-	}
-	return near
 }

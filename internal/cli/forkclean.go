@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aifo-coder/aifo-coder/internal/fork"
-	"github.com/aifo-coder/aifo-coder/internal/session"
+	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
 // forkClean is one invocation of the command.
@@ -46,6 +46,7 @@ Files that git ignores do not count. While a pane of a session has more, nothing
 	a.sessionFlag(cmd, &c.sid)
 	fs := cmd.Flags()
 	fs.IntVar(&c.olderThan, "older-than", 0, "clean the sessions that are `DAYS` old or older")
+	mustComplete(cmd, "older-than", cobra.NoFileCompletions)
 	fs.BoolVar(&c.all, "all", false, "clean all sessions of the repository")
 	fs.BoolVar(&c.yes, "yes", false, "do not ask before --force throws work away")
 	fs.BoolVar(&c.spec.Force, "force", false, "throw away work that is in the clones only")
@@ -111,7 +112,7 @@ func (c forkClean) run(ctx context.Context) error {
 	}
 	if !c.app.flags.dryRun {
 		// What a killed pane left on the engine; without an engine there is nothing to remove it with.
-		_ = session.Sweep(ctx, c.app.docker(), s.Self)
+		_ = sessions.Sweep(ctx, c.app.docker(), s.Self)
 	}
 	plans := make([]fork.CleanPlan, len(list))
 	for i, r := range list {

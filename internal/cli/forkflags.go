@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,14 +83,14 @@ func checkWord(flag, value string, words []string) error {
 
 // notForPanes are the global flags that the command which starts the panes has
 // carried out.
-var notForPanes = []string{"workspace", "dry-run"}
+var notForPanes = []string{"workspace", "dry-run", "profile"}
 
 // paneArgv returns the command line of a pane: the global flags that were given, but for
 // those of fork mode, the agent and its words. Files are named from anywhere: a
 // pane's working directory is another one.
 func paneArgv(fs *pflag.FlagSet, agent string, args []string) ([]string, error) {
 	var argv []string
-	var err error
+	cwd, err := os.Getwd()
 	fs.Visit(func(f *pflag.Flag) {
 		if f.Name == "fork" || strings.HasPrefix(f.Name, "fork-") || slices.Contains(notForPanes, f.Name) {
 			return
@@ -99,10 +100,13 @@ func paneArgv(fs *pflag.FlagSet, agent string, args []string) ([]string, error) 
 			values = list.GetSlice()
 		}
 		for _, v := range values {
-			if f.Name == "toolchain-define" {
+			if f.Name == "toolchain-define" || f.Name == "env-file" {
 				var absErr error
 				v, absErr = filepath.Abs(v)
 				err = errors.Join(err, absErr)
+			}
+			if f.Name == mountFlag {
+				v = absoluteMount(v, cwd)
 			}
 			argv = append(argv, "--"+f.Name+"="+v)
 		}

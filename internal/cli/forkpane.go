@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -51,12 +52,8 @@ func (p *pane) complete(o *plan.Options, f *hostfacts.Facts) {
 		total = f.Engine.MemTotal
 	}
 	memory, pids := fork.Limits(total, p.panes, 1+len(o.Toolchains))
-	if o.Limits.Memory == 0 {
-		o.Limits.Memory = memory
-	}
-	if o.Limits.Pids == 0 {
-		o.Limits.Pids = int(pids)
-	}
+	o.Limits.Each.Memory = cmp.Or(o.Limits.Each.Memory, memory)
+	o.Limits.Each.Pids = cmp.Or(o.Limits.Each.Pids, int(pids))
 }
 
 // started returns what is to be called when the agent's containers have started.
@@ -70,7 +67,7 @@ func (p *pane) started() func() {
 func (a *app) forkPaneCmd() *cobra.Command {
 	var envFile string
 	cmd := &cobra.Command{
-		Use:    "pane --env-file FILE SID PANE",
+		Use:    "pane --pane-env FILE SID PANE",
 		Short:  "Run the agent of a pane; fork mode does that",
 		Hidden: true,
 		Args:   cobra.ExactArgs(2),
@@ -87,7 +84,7 @@ func (a *app) forkPaneCmd() *cobra.Command {
 			return a.runPane(cmd.Context(), args[0], index)
 		},
 	}
-	cmd.Flags().StringVar(&envFile, "env-file", "", "read the environment from `FILE`, and remove it")
+	cmd.Flags().StringVar(&envFile, "pane-env", "", "read the environment from `FILE`, and remove it")
 	return cmd
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/panes"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 	"github.com/aifo-coder/aifo-coder/internal/session"
+	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
 // interruptible returns a context that the first signal ends, whose name is its cause.
@@ -142,7 +143,7 @@ func (a *app) follow(ctx context.Context, s fork.Service, r fork.Record) error {
 	err := a.awaitPanes(ctx, s, r)
 	if is[*session.SignalError](err) && r.Runner == fork.RunnerPlain {
 		a.printer.Notice("ending the agents; aifo-coder fork merge brings their work into the repository")
-		return errors.Join(err, a.stopPanes(context.WithoutCancel(ctx), s, r))
+		return errors.Join(err, a.stopPanes(context.WithoutCancel(ctx), s, r, 0))
 	}
 	return err
 }
@@ -245,15 +246,16 @@ func (a *app) tellEnd(index int, st fork.PaneStatus) {
 	}
 }
 
-// stopPanes ends the agents of the record's panes, and removes what those left that had to be killed.
-func (a *app) stopPanes(ctx context.Context, s fork.Service, r fork.Record) error {
+// stopPanes ends the agents of the record's panes, within the grace period, and removes what those
+// left that had to be killed. The period is the usual one when it is 0.
+func (a *app) stopPanes(ctx context.Context, s fork.Service, r fork.Record, grace time.Duration) error {
 	var numbers []int
 	for _, p := range r.Panes {
 		numbers = append(numbers, p.Index)
 	}
-	killed, err := fork.Stopper{Store: s.Store, Record: r, Self: s.Self, Panes: numbers, Step: a.steps}.Stop(ctx)
+	killed, err := fork.Stopper{Store: s.Store, Record: r, Self: s.Self, Panes: numbers, Grace: grace, Step: a.steps}.Stop(ctx)
 	if len(killed) > 0 {
-		err = errors.Join(err, session.Sweep(ctx, a.docker(), s.Self))
+		err = errors.Join(err, sessions.Sweep(ctx, a.docker(), s.Self))
 	}
 	if living, livingErr := s.Living(r); livingErr != nil || len(living.Panes) > 0 || r.Runner != fork.RunnerTmux {
 		return errors.Join(err, livingErr)

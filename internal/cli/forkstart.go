@@ -102,6 +102,9 @@ func (s *forkStart) decideOptions() error {
 	if s.options, err = s.app.flags.options(s.app.env); err != nil {
 		return err
 	}
+	if err = checkPublishInPanes(s.options.Publish, s.app.flags.fork.panes); err != nil {
+		return err
+	}
 	s.options.Agent, s.options.Args = &s.agent, s.args
 	return checkOptions(s.options, s.app.env, runtime.GOOS)
 }
@@ -136,7 +139,7 @@ func subdir(root, cwd string) string {
 // panePlan returns the plan of a pane's session, as the pane itself will make it.
 func (s *forkStart) panePlan(p fork.Pane) plan.Plan {
 	o, f := s.options, s.facts
-	f.Workspace, f.Cwd, f.HasForks = p.Dir, filepath.Join(p.Dir, s.record.Subdir), false
+	f.Workspace, f.Cwd, f.HasForks, f.GitLink = p.Dir, filepath.Join(p.Dir, s.record.Subdir), false, nil
 	newPane(s.service, s.record, p, nil).complete(&o, &f)
 	return plan.Build(o, f, paneSession(s.record, p))
 }

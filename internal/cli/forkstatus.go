@@ -173,7 +173,7 @@ func (a *app) forkStopCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.stopPanes(cmd.Context(), s, r.Only(panes))
+			return a.stopPanes(cmd.Context(), s, r.Only(panes), 0)
 		},
 	}
 	a.sessionFlag(cmd, &sid)

@@ -65,7 +65,7 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 	slices.Sort(refs)
 	refs = slices.Compact(refs)
 	var f hostfacts.Facts
-	if err := f.ReadEngine(ctx, a.docker(), refs); err != nil {
+	if err := a.readEngine(ctx, &f, refs); err != nil {
 		return nil, err
 	}
 	var rows []imageRow

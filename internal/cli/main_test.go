@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"aifo-coder": func() { os.Exit(cli.Main(os.Args[1:], cli.System())) },
 		"docker":     fakeDockerMain,
+		"podman":     fakeDockerMain,
 		"dockerlog":  dockerlogMain,
 	})
 }
@@ -66,6 +68,7 @@ func params(t *testing.T) testscript.Params {
 			"snapshot":  cmdSnapshot,
 			"nothing":   cmdNothing,
 			"mkdirs":    cmdMkdirs,
+			"listen":    cmdListen,
 		},
 	}
 }
@@ -86,11 +89,21 @@ func setup(t *testing.T, e *testscript.Env) error {
 	})
 	// $NODOCKER is a PATH with our program and nothing else.
 	e.Setenv("NODOCKER", filepath.Join(e.WorkDir, "nodocker"))
-	program, err := exec.LookPath("aifo-coder")
+	if err := link("aifo-coder", filepath.Join(e.WorkDir, "nodocker")); err != nil {
+		return err
+	}
+	// $ONLYPODMAN has podman besides.
+	e.Setenv("ONLYPODMAN", filepath.Join(e.WorkDir, "onlypodman"))
+	return errors.Join(link("aifo-coder", filepath.Join(e.WorkDir, "onlypodman")), link("podman", filepath.Join(e.WorkDir, "onlypodman")))
+}
+
+// link puts a program of PATH into a directory.
+func link(name, dir string) error {
+	program, err := exec.LookPath(name)
 	if err != nil {
 		return err
 	}
-	return os.Symlink(program, filepath.Join(e.WorkDir, "nodocker", "aifo-coder"))
+	return os.Symlink(program, filepath.Join(dir, name))
 }
 
 // environment returns the variables that keep a test in its directory.
@@ -111,7 +124,7 @@ func environment(work, docker string) map[string]string {
 
 func makeDirs(work, docker string) error {
 	for _, dir := range []string{
-		filepath.Join(work, "home"), filepath.Join(work, "run"), filepath.Join(work, "src", ".git"), filepath.Join(work, "nodocker"),
+		filepath.Join(work, "home"), filepath.Join(work, "run"), filepath.Join(work, "src", ".git"), filepath.Join(work, "nodocker"), filepath.Join(work, "onlypodman"),
 		docker, filepath.Join(docker, "volumes"), filepath.Join(docker, "networks"), filepath.Join(docker, "containers"),
 	} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -145,6 +158,18 @@ func cmdMkdirs(ts *testscript.TestScript, _ bool, args []string) {
 	for _, dir := range args {
 		ts.Check(os.MkdirAll(ts.MkAbs(dir), 0o755))
 	}
+}
+
+// cmdListen listens on a port of this machine until the script ends, and puts its number into
+// the variable: listen NAME.
+func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listen NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = l.Close() })
+	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 }
 
 // volatile are the parts of a vector that differ from run to run, from user to

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/egress"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 )
 
 func (a *app) networkCmd() *cobra.Command {
@@ -40,15 +41,10 @@ func (a *app) networkLogCmd() *cobra.Command {
 		Short: "Show what a session's containers reached, and what they were refused",
 		Long: `Show what the containers of a session with a network policy reached, and what they were refused. The
 session is the one that wrote last when none is named. A request or a tunnel is in the log when it is over.`,
-		Args: cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return completeNetworkLogs(), cobra.ShellCompDirectiveNoFileComp
-		},
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeLogs(networkLogs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			log, err := chosenLog(args)
+			log, err := chosenNetworkLog(args)
 			if err != nil {
 				return err
 			}
@@ -64,57 +60,24 @@ session is the one that wrote last when none is named. A request or a tunnel is 
 	return cmd
 }
 
-// NoNetworkLogError says that there is no log to show.
-type NoNetworkLogError struct{ Session string }
+// noNetworkLogHint says how a network log comes about.
+const noNetworkLogHint = "a session writes one when its containers have a policy (--network-policy allowlist or none, --allow-host HOST) and ask for something"
 
-func (e *NoNetworkLogError) Error() string {
-	if e.Session == "" {
-		return "there is no network log"
-	}
-	return fmt.Sprintf("there is no network log of a session %q", e.Session)
-}
+// emptyable are the stores of logs of which a session that was killed may have left an empty one.
+func emptyable(f hostfacts.Facts) []jsonlog.Store { return []jsonlog.Store{networkLogs(f), traces(f)} }
 
-// Hint says how one comes about.
-func (e *NoNetworkLogError) Hint() string {
-	return "a session writes one when its containers have a policy (--network-policy allowlist or none, --allow-host HOST) and ask for something"
-}
+func networkLogs(f hostfacts.Facts) jsonlog.Store { return egress.Logs(f.NetworkLogDir) }
 
-func networkLogs() ([]egress.LogFile, error) {
+// chosenNetworkLog returns the log of the session that was named, or the newest.
+func chosenNetworkLog(args []string) (jsonlog.Log, error) {
 	f, err := hostfacts.User()
 	if err != nil {
-		return nil, err
+		return jsonlog.Log{}, err
 	}
-	return egress.Logs(egress.LogDir(f.StateDir))
+	return chosenLog(networkLogs(f), args, noNetworkLogHint, nil)
 }
 
-func completeNetworkLogs() []string {
-	logs, _ := networkLogs() // a completion has nobody to tell
-	var list []string
-	for _, l := range logs {
-		list = append(list, cobra.CompletionWithDesc(l.Session, l.Changed.Format(time.DateTime)))
-	}
-	return list
-}
-
-// chosenLog returns the log of the session that was named, or the newest.
-func chosenLog(args []string) (egress.LogFile, error) {
-	logs, err := networkLogs()
-	if err != nil {
-		return egress.LogFile{}, err
-	}
-	missing := &NoNetworkLogError{}
-	if len(args) > 0 {
-		missing.Session = args[0]
-	}
-	for _, l := range logs {
-		if missing.Session == "" || l.Session == missing.Session {
-			return l, nil
-		}
-	}
-	return egress.LogFile{}, missing
-}
-
-func showLog(w io.Writer, log egress.LogFile, f networkLogFlags) error {
+func showLog(w io.Writer, log jsonlog.Log, f networkLogFlags) error {
 	all, err := egress.ReadLog(log.Path)
 	if err != nil {
 		return err
@@ -137,7 +100,7 @@ func showLog(w io.Writer, log egress.LogFile, f networkLogFlags) error {
 
 // followLog prints entries as they come. Their columns have a width beforehand, which
 // most hosts fit.
-func followLog(ctx context.Context, w io.Writer, log egress.LogFile, f networkLogFlags) error {
+func followLog(ctx context.Context, w io.Writer, log jsonlog.Log, f networkLogFlags) error {
 	return egress.Follow(ctx, log.Path, func(e egress.Entry) error {
 		if !f.shows(e) {
 			return nil

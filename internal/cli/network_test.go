@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aifo-coder/aifo-coder/internal/egress"
+	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 )
 
 // growing is a writer that puts more into the log when it has got a line, and ends the
@@ -50,7 +50,7 @@ func TestFollowLog(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(`{"host":"good.example","allowed":true}`+"\n"+`{"container":"agent","method":"CONNECT","host":"evil.example","port":443,"reason":"no"}`+"\n"), 0o600))
 		ctx, cancel := context.WithCancel(t.Context())
 		g := &growing{t: t, path: path, end: cancel}
-		require.NoError(t, followLog(ctx, g, egress.LogFile{Path: path}, tt.f))
+		require.NoError(t, followLog(ctx, g, jsonlog.Log{Path: path}, tt.f))
 		require.Equal(t, 3, strings.Count(g.String(), tt.want), g.String())
 		require.NotContains(t, g.String(), "good.example")
 	}

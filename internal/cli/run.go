@@ -10,11 +10,13 @@ import (
 	"runtime"
 	"strconv"
 
+	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/session"
+	"github.com/aifo-coder/aifo-coder/internal/shimbuild"
 	"github.com/aifo-coder/aifo-coder/shims"
 )
 
@@ -27,6 +29,9 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 	}
 	if err == nil {
 		err = checkOptions(o, a.env, runtime.GOOS)
+	}
+	if err == nil {
+		a.tracing, err = a.parseTrace()
 	}
 	if err != nil {
 		return &UsageError{Err: err}
@@ -57,7 +62,8 @@ func (a *app) run(ctx context.Context, complete func(*plan.Options) error) error
 			a.printer.Warn(err.Error()) // the agent can work all the same
 		}
 	}
-	return a.act(ctx, p, f)
+	a.greet(o, p, f)
+	return a.act(ctx, o, p, f)
 }
 
 // facts takes the snapshot of the host. A dry run goes on without an engine.
@@ -72,7 +78,7 @@ func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error
 	}
 	f.Env = a.config.environment(f.Env)
 	f.ReadFiles(plan.ConfigFiles(o.Agent, f))
-	err = f.ReadEngine(ctx, a.docker(), plan.Images(o, f.Env))
+	err = a.readEngine(ctx, &f, plan.Images(o, f.Env))
 	if err != nil && !a.flags.dryRun {
 		return f, err
 	}
@@ -85,12 +91,40 @@ func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error
 	if o.UnixSocket && f.Engine != nil && f.Engine.Desktop() {
 		return f, &UsageError{Err: errors.New("--toolchain-unix-socket needs an engine on this host's kernel; Docker Desktop runs in a virtual machine; leave it out to use TCP")}
 	}
-	f.ShimDir, err = shims.Path(f.CacheDir, arch, o.Kinds.Tools())
-	return f, err
+	if f.ShimDir, err = a.shimDir(ctx, f.CacheDir, arch, o.Kinds.Tools()); err != nil {
+		return f, err
+	}
+	return f, a.locateEngine(ctx, &f, o)
+}
+
+// shimDir returns the directory of the shims. Where this program came without them they are
+// made, but not for a dry run.
+func (a *app) shimDir(ctx context.Context, cacheDir, arch string, tools []string) (string, error) {
+	dir, err := shims.Path(cacheDir, arch, tools)
+	missing, ok := asType[*shims.MissingError](err)
+	if !ok {
+		return dir, err
+	}
+	if a.flags.dryRun {
+		return "", &noShimYetError{missing}
+	}
+	a.printer.Notice("building the shim for containers with go install, once for this version")
+	if err := shimbuild.Build(ctx, missing, cacheDir, buildinfo.Version()); err != nil {
+		return "", err
+	}
+	return shims.Path(cacheDir, arch, tools)
+}
+
+// noShimYetError says that a dry run does not make a shim.
+type noShimYetError struct{ *shims.MissingError }
+
+// Hint says what does.
+func (e *noShimYetError) Hint() string {
+	return "run the same without --dry-run once, which builds it, or in a checkout of aifo-coder: make build"
 }
 
 func (a *app) docker() docker.Client {
-	c := docker.Client{}
+	c := docker.Client{Engine: a.engine}
 	if a.flags.verbose && !a.flags.dryRun {
 		c.Trace = func(argv []string) { a.printer.Notice("running: " + dockerargs.Quote(argv)) }
 	}
@@ -110,7 +144,7 @@ func (a *app) explain(p plan.Plan, f hostfacts.Facts) {
 		a.printer.Notice(fmt.Sprintf("toolchain %s: %s (%s)", s.Kind, s.Image, s.Source))
 	}
 	if a.flags.dryRun {
-		a.printer.Notice("dry run: docker is not executed")
+		a.printer.Notice("dry run: " + p.Program + " is not executed")
 	}
 }
 
@@ -127,11 +161,11 @@ func (a *app) show(p plan.Plan) error {
 	return nil
 }
 
-func (a *app) act(ctx context.Context, p plan.Plan, f hostfacts.Facts) error {
+func (a *app) act(ctx context.Context, o plan.Options, p plan.Plan, f hostfacts.Facts) error {
 	s := &session.Session{
 		Plan: p, Facts: f, Docker: a.docker(), Streams: a.streams, Log: a.log,
 		Notice: a.printer.Notice, Named: a.pane != nil || a.env.Get(envSessionID) != "",
-		Ready: a.pane.started(), Broker: a.broker,
+		Ready: a.pane.started(), Broker: a.broker, Trace: a.tracing, Agent: agentName(o),
 		Lock: p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
 	}
 	code, err := s.Run(ctx)
@@ -140,6 +174,14 @@ func (a *app) act(ctx context.Context, p plan.Plan, f hostfacts.Facts) error {
 	}
 	a.code = code
 	return nil
+}
+
+// agentName returns the name of the session's agent, or "" when there is none.
+func agentName(o plan.Options) string {
+	if o.Agent == nil {
+		return ""
+	}
+	return o.Agent.Name
 }
 
 // sessionID returns the id for a new session: that of the pane, or a new one.
@@ -155,7 +197,7 @@ const envSessionID = "AIFO_CODER_FORK_SESSION"
 
 var sessionIDRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,23}$`)
 
-// sessionID returns the id for a new session: 8 characters of base 36.
+// sessionID returns the id for a new session: the one from outside, or a random one.
 func sessionID(env hostfacts.Env) (string, error) {
 	if id := env.Get(envSessionID); id != "" {
 		if !sessionIDRE.MatchString(id) {
@@ -163,10 +205,15 @@ func sessionID(env hostfacts.Env) (string, error) {
 		}
 		return id, nil
 	}
+	return randomID()
+}
+
+// randomID returns 8 characters of base 36.
+func randomID() (string, error) {
 	const length, base = 8, 36
 	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(base), big.NewInt(length), nil))
 	if err != nil {
-		return "", fmt.Errorf("make a session id: %w", err)
+		return "", fmt.Errorf("make an id: %w", err)
 	}
 	return fmt.Sprintf("%0*s", length, strconv.FormatInt(n.Int64(), base)), nil
 }

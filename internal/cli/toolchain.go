@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +18,8 @@ func (a *app) toolchainCmd() *cobra.Command {
 		Example: `  aifo-coder toolchain rust -- cargo --version
   aifo-coder toolchain node@20 -- npx --version`,
 		GroupID:           groupToolchains,
-		ValidArgsFunction: a.flags.completeKinds,
-		Args:              toolchainArgs,
+		ValidArgsFunction: a.completeToolchainArgs,
+		Args:              kindAndCommand("a toolchain", "aifo-coder toolchain KIND -- COMMAND"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.run(cmd.Context(), func(o *plan.Options) error {
 				s, err := o.Kinds.ParseOne(args[0])
@@ -30,18 +32,20 @@ func (a *app) toolchainCmd() *cobra.Command {
 	}
 }
 
-// toolchainArgs wants exactly the kind before "--", and a command after it.
-func toolchainArgs(cmd *cobra.Command, args []string) error {
-	dash := cmd.ArgsLenAtDash()
-	switch {
-	case len(args) == 0 || dash == 0:
-		return errors.New("name a toolchain: aifo-coder toolchain KIND -- COMMAND")
-	case dash > 1, dash < 0 && len(args) > 1:
-		return errors.New(`put "--" between the toolchain and the command: aifo-coder toolchain KIND -- COMMAND`)
-	case len(args) == 1:
-		return errNothingToRun
+// kindAndCommand wants exactly the kind before "--", and a command after it.
+func kindAndCommand(what, usage string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		dash := cmd.ArgsLenAtDash()
+		switch {
+		case len(args) == 0 || dash == 0:
+			return fmt.Errorf("name %s: %s", what, usage)
+		case dash > 1, dash < 0 && len(args) > 1:
+			return fmt.Errorf(`put "--" between %s and the command: %s`, strings.Replace(what, "a ", "the ", 1), usage)
+		case len(args) == 1:
+			return errNothingToRun
+		}
+		return nil
 	}
-	return nil
 }
 
 // addDirect makes the options those of one command in one sidecar. A version

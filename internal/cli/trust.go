@@ -37,13 +37,13 @@ func (a *app) settle(cmd *cobra.Command, store trust.Store, files []repositoryFi
 	return nil
 }
 
-// missed returns the settings that wait for the user and would count now. What a flag or the
-// environment decides would not, nor a provider's variable that the agent has no use for: many an
+// missed returns the settings that wait for the user and would count now. What a flag, the
+// environment or a profile that was named decides would not, nor a provider's variable that the agent has no use for: many an
 // application keeps its own keys in such a file.
 func (a *app) missed(cmd *cobra.Command, r repositoryFile) []config.Setting {
 	ag, isAgent := agent.Lookup(cmd.Name())
 	return slices.DeleteFunc(r.waiting(), func(s config.Setting) bool {
-		return a.config.above.Decides(s) || isAgent && config.IsCredential(s.Variable) && !slices.Contains(ag.Credentials, s.Variable)
+		return a.config.above.Decides(s) || a.config.own.Covers(s) || isAgent && config.IsCredential(s.Variable) && !slices.Contains(ag.Credentials, s.Variable)
 	})
 }
 
@@ -118,8 +118,9 @@ func writeSettings(w io.Writer, r repositoryFile) error {
 func (a *app) trustCmd() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "trust",
-		Short: "Show what the repository's configuration sets, and allow it",
+		Use:     "trust",
+		GroupID: groupConfig,
+		Short:   "Show what the repository's configuration sets, and allow it",
 		Long: `Show what .aifo-coder.yaml and .env of the workspace set, and allow what counts only with your word. The files are
 allowed as they are: when one changes, it has to be allowed again.`,
 		Args: cobra.NoArgs,
@@ -232,6 +233,12 @@ func (a *app) trustRevokeCmd() *cobra.Command {
 		Use:   "revoke [DIR]",
 		Short: "Take back what you have allowed the workspace, or the one in DIR",
 		Args:  cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return noFiles(nil)
+			}
+			return completeDirs(cmd, args, typed)
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.revoke(args)
 		},

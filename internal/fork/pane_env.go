@@ -25,7 +25,7 @@ func PaneEnvFile(runtimeDir, sid string, index int) string {
 
 // PaneArgv returns the command of a pane: self is the absolute path of this program.
 func PaneArgv(self, envFile, sid string, index int) []string {
-	return []string{self, "fork", "pane", "--env-file", envFile, sid, strconv.Itoa(index)}
+	return []string{self, "fork", "pane", "--pane-env", envFile, sid, strconv.Itoa(index)}
 }
 
 // PaneSpecs returns what runs in the panes of the session that are not removed.

@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+// engineTime is how long a completion waits for the engine. An engine that is not there says
+// so in a few milliseconds; one that does not answer must not keep a person from typing. Tests have more time.
+var engineTime = 300 * time.Millisecond
+
+// noFiles are completions of which none is a file.
+func noFiles(values []string) ([]string, cobra.ShellCompDirective) {
+	return values, cobra.ShellCompDirectiveNoFileComp
+}
+
+// fromEngine returns what the engine answers in time, or nothing.
+func fromEngine(ctx context.Context, ask func(docker.Client, context.Context) ([]string, error)) []string {
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
+	answer := make(chan []string, 1)
+	go func() {
+		list, _ := ask(docker.Client{}, ctx) // there is nobody to tell
+		answer <- list
+	}()
+	select {
+	case list := <-answer:
+		return list
+	case <-ctx.Done(): // the docker command may take its time to end
+		return nil
+	}
+}
+
+// images returns the images of this machine, those of containers of ours first.
+func images(ctx context.Context) []string {
+	refs := fromEngine(ctx, docker.Client.ImageRefs)
+	slices.SortStableFunc(refs, func(a, b string) int {
+		switch ours, others := strings.Contains(a, "aifo-"), strings.Contains(b, "aifo-"); {
+		case ours == others:
+			return 0
+		case ours:
+			return -1
+		}
+		return 1
+	})
+	return refs
+}
+
+// completeImages completes the name of an image.
+func completeImages(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return noFiles(images(cmd.Context()))
+}
+
+// completeNetworks completes the name of a network that a session may join.
+func completeNetworks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := fromEngine(cmd.Context(), docker.Client.NetworkNames)
+	return noFiles(slices.DeleteFunc(names, func(n string) bool { return checkNetwork(n) != nil }))
+}
+
+// completeKinds completes KIND[@VERSION][=IMAGE]: kinds, then the versions of one whose
+// images are here, then images.
+func (f *flags) completeKinds(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	set, _ := f.kinds(hostfacts.EnvOf(os.Environ())) // as far as they can be read
+	if _, _, ok := strings.Cut(typed, "="); ok {
+		return f.completeKindImages(cmd, nil, typed)
+	}
+	name, _, ok := strings.Cut(typed, "@")
+	if !ok {
+		return noFiles(set.Names())
+	}
+	k, ok := set.Lookup(name)
+	if !ok {
+		return noFiles(nil)
+	}
+	return noFiles(prefixed(name+"@", kindVersions(k, images(cmd.Context()))))
+}
+
+// completeContainers completes KIND= of values that may be for one container.
+func (f *flags) completeContainers(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return suffixed(f.containers(), "="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeKindImages completes KIND=IMAGE.
+func (f *flags) completeKindImages(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	name, _, ok := strings.Cut(typed, "=")
+	if ok {
+		return noFiles(prefixed(name+"=", images(cmd.Context())))
+	}
+	set, _ := f.kinds(hostfacts.EnvOf(os.Environ()))
+	return suffixed(set.Names(), "="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// kindVersions returns the versions of a kind of which an image is here, and its default.
+func kindVersions(k toolchain.Kind, refs []string) []string {
+	var versions []string
+	pattern := firstNonEmpty(k.Official, k.FirstParty+":{version}")
+	re := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), regexp.QuoteMeta("{version}"), "([A-Za-z0-9_][A-Za-z0-9_.-]*?)") + "$")
+	for _, ref := range refs {
+		if m := re.FindStringSubmatch(ref); len(m) == 2 {
+			versions = append(versions, m[1])
+		}
+	}
+	if k.DefaultVersion != "" {
+		versions = append(versions, k.DefaultVersion)
+	}
+	slices.Sort(versions)
+	return slices.Compact(versions)
+}
+
+func prefixed(prefix string, values []string) []string {
+	var list []string
+	for _, v := range values {
+		list = append(list, prefix+v)
+	}
+	return list
+}
+
+func suffixed(values []string, suffix string) []string {
+	var list []string
+	for _, v := range values {
+		list = append(list, v+suffix)
+	}
+	return list
+}
+
+// completePolicies completes [KIND=]POLICY.
+func (f *flags) completePolicies(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if name, _, ok := strings.Cut(typed, "="); ok {
+		return noFiles(prefixed(name+"=", netpolicy.Modes()))
+	}
+	return noFiles(slices.Concat(netpolicy.Modes(), prefixes(typed, f.containers())))
+}
+
+// completeHosts completes [KIND=]@PRESET.
+func (f *flags) completeHosts(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	var presets []string
+	for _, p := range netpolicy.Presets() {
+		presets = append(presets, cobra.CompletionWithDesc("@"+p.Name, p.Short))
+	}
+	if name, _, ok := strings.Cut(typed, "="); ok {
+		return noFiles(prefixed(name+"=", presets))
+	}
+	return noFiles(slices.Concat(presets, prefixes(typed, f.containers())))
+}
+
+// containers returns what KIND= can be.
+func (f *flags) containers() []string {
+	set, _ := f.kinds(hostfacts.EnvOf(os.Environ()))
+	return append([]string{plan.KindAgent}, set.Names()...)
+}
+
+// prefixes returns NAME= of the names, once something is typed that they begin with: before that they
+// would hide what is meant most of the time.
+func prefixes(typed string, names []string) []string {
+	if typed == "" {
+		return nil
+	}
+	return suffixed(names, "=")
+}
+
+// completeAgentArgs completes what follows "--": a tool, or else what a shell would complete.
+func (a *app) completeAgentArgs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if !a.dashed() {
+		return noFiles(nil) // flags, or the agent's own words, of which we know nothing
+	}
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	set, _ := a.flags.kinds(hostfacts.EnvOf(os.Environ()))
+	return set.Tools(), cobra.ShellCompDirectiveDefault
+}
+
+// completeToolchainArgs completes the kind of the toolchain command, then its command.
+func (a *app) completeToolchainArgs(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	switch {
+	case len(args) == 0:
+		return a.flags.completeKinds(cmd, args, typed)
+	case !a.dashed():
+		return []string{"--"}, cobra.ShellCompDirectiveNoFileComp
+	case len(args) > 1:
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	set, _ := a.flags.kinds(hostfacts.EnvOf(os.Environ()))
+	name, _ := kindIn(args[0])
+	k, _ := set.Lookup(name)
+	return k.ToolNames(), cobra.ShellCompDirectiveDefault
+}
+
+// dashed reports whether "--" stands before what is completed. Cobra cannot be asked: it adds one of its own.
+func (a *app) dashed() bool { return len(a.args) > 0 && slices.Contains(a.args[:len(a.args)-1], "--") }
+
+// completeDirs completes directories.
+func completeDirs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// completeFiles completes files.
+func completeFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
+)
+
+// A busy machine must not make an engine that answers one that does not.
+func init() { engineTime = time.Minute }
+
+func TestKindVersions(t *testing.T) {
+	refs := []string{
+		"rust:1.79-slim", "rust:1.81-slim", "rust:latest", "evil/rust:1.0-slim", "rust:1.79-slim-bookworm",
+		"node:20-bookworm-slim", "aifo-cpp-toolchain:2", "aifo-cpp-toolchain:latest", "golang:1.23-bookworm",
+	}
+	for kind, want := range map[string][]string{
+		"rust": {"1.79", "1.80", "1.81"}, "node": {"20", "22"}, "go": {"1.22", "1.23"}, "python": {"3.12"}, "c-cpp": {"2", "latest"},
+	} {
+		k, ok := toolchain.Set{}.Lookup(kind)
+		require.True(t, ok)
+		require.Equal(t, want, kindVersions(k, refs), kind)
+	}
+}
+
+// TestEngineThatDoesNotAnswer: a completion is done without it in time, whatever becomes of the command.
+func TestEngineThatDoesNotAnswer(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the program is a shell script")
+	}
+	before := engineTime
+	engineTime = 50 * time.Millisecond
+	t.Cleanup(func() { engineTime = before })
+	dir := t.TempDir()
+	script := "#!/bin/sh\ntrap '' TERM\nwhile [ ! -e " + filepath.Join(dir, "end") + " ]; do sleep 0.05; done\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Cleanup(func() { _ = os.WriteFile(filepath.Join(dir, "end"), nil, 0o600) })
+	start := time.Now()
+	require.Nil(t, fromEngine(context.Background(), docker.Client.ImageRefs))
+	require.Less(t, time.Since(start), 4*time.Second, "the docker command has five to end")
+}

@@ -1,0 +1,97 @@
+//go:build linux
+
+package cli_test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/require"
+)
+
+// answers runs aifo-coder on a terminal with more variables and types answers, each when its question is
+// there. It returns what the terminal has shown, and the exit code.
+func (w *world) answers(env, typed []string, args ...string) (shown string, code int) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), "aifo-coder", args...)
+	cmd.Dir = filepath.Join(w.dir, "src")
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	for name, value := range environment(w.dir, filepath.Join(w.dir, "docker")) {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Env = append(cmd.Env, env...)
+	master, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 64})
+	require.NoError(w.t, err)
+	defer func() { _ = master.Close() }()
+	var out bytes.Buffer
+	for i, answer := range typed {
+		for bytes.Count(out.Bytes(), []byte("[y/N] ")) <= i {
+			var b [256]byte
+			n, err := master.Read(b[:])
+			require.NoError(w.t, err, "%s", out.String())
+			out.Write(b[:n])
+		}
+		_, err := io.WriteString(master, answer)
+		require.NoError(w.t, err)
+	}
+	_, _ = io.Copy(&out, master) // EIO at its end
+	_ = cmd.Wait()               // the state tells
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+// TestConfigEditAsks: what is wrong can be mended at once, or given up without being lost.
+func TestConfigEditAsks(t *testing.T) {
+	w := newWorld(t)
+	config := filepath.Join(w.dir, "home", ".config", "aifo-coder", "config.yaml")
+	// The editor makes a mistake the first time.
+	editor := `VISUAL=sh -c 'if grep -q memroy "$0"; then sed -i s/memroy/memory/ "$0"; else echo "memroy: 2g" >"$0"; fi'`
+	shown, code := w.answers([]string{editor}, []string{"y\n"}, "config", "edit")
+	require.Zero(t, code, shown)
+	require.Contains(t, shown, `"memroy" is not a setting; did you mean "memory"?`)
+	require.Contains(t, shown, "go on editing? [y/N]")
+	data, err := os.ReadFile(config)
+	require.NoError(t, err)
+	require.Equal(t, "memory: 2g\n", string(data))
+
+	shown, code = w.answers([]string{`VISUAL=sh -c 'echo "memory: 3q" >"$0"'`}, []string{"n\n"}, "config", "edit")
+	require.Equal(t, 1, code, shown)
+	require.Contains(t, shown, "what you wrote is in ")
+	data, err = os.ReadFile(config)
+	require.NoError(t, err)
+	require.Equal(t, "memory: 2g\n", string(data))
+	drafts, err := filepath.Glob(filepath.Join(filepath.Dir(config), ".config-*.yaml"))
+	require.NoError(t, err)
+	require.Len(t, drafts, 1)
+}
+
+// TestBannerIsForTerminals: it says what starts, to who looks on and has not asked for quiet.
+func TestBannerIsForTerminals(t *testing.T) {
+	w := newWorld(t)
+	const want = "aifo-coder: aider in aifo-coder-aider:latest, with rust\r\naifo-coder: workspace "
+	shown, code := w.answers(nil, nil, "--toolchain", "rust", "aider")
+	require.Zero(t, code, shown)
+	require.Contains(t, shown, want)
+	require.Contains(t, shown, ", network open, keys with the agent\r\n")
+	for _, flag := range []string{"--quiet", "--dry-run"} {
+		shown, _ = w.answers(nil, nil, flag, "--toolchain", "rust", "aider")
+		require.NotContains(t, shown, "keys with the agent", flag)
+	}
+	r := w.start(".", nil, "--toolchain", "rust", "aider")
+	r.ends(0)
+	require.NotContains(t, r.err.String(), "keys with the agent")
+}
+
+// TestHelpIsAsWideAsTheTerminal also is that of a terminal that is narrow.
+func TestHelpIsAsWideAsTheTerminal(t *testing.T) {
+	w := newWorld(t)
+	shown, code := w.answers(nil, nil, "help", "environment")
+	require.Zero(t, code)
+	for line := range bytes.Lines([]byte(shown)) {
+		require.LessOrEqual(t, len(bytes.TrimRight(line, "\r\n")), 64, "%q", line)
+	}
+}
