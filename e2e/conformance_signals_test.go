@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e
 
 // saw waits until a file named log has the words. It starts no job of its own: a

@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e
 
 import (
@@ -5,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,18 +17,31 @@ import (
 
 // ownEngine is an engine of the test's own, which may be killed.
 type ownEngine struct {
-	t   *testing.T
-	dir string
-	cmd *exec.Cmd
+	t     *testing.T
+	dir   string
+	flags []string // beside those of its places
+	cmd   *exec.Cmd
+	// elsewhere, when set, is a shell command that makes the engine's machine look like another,
+	// in namespaces of its own for names and mounts.
+	elsewhere string
 }
+
+// withoutBridge are the flags of an engine whose containers reach nothing.
+var withoutBridge = []string{"--bridge", "none", "--iptables=false", "--ip-masq=false"}
 
 // ownEngine starts an engine with the agent's image, for this caller alone.
 func (c *caller) ownEngine() *ownEngine {
 	c.t.Helper()
+	return c.ownEngineWith(withoutBridge...)
+}
+
+// ownEngineWith is ownEngine with further flags.
+func (c *caller) ownEngineWith(flags ...string) *ownEngine {
+	c.t.Helper()
 	if os.Getuid() != 0 {
 		lacking(c.t, "an engine of one's own needs root")
 	}
-	e := &ownEngine{t: c.t, dir: filepath.Join(c.home, "engine")}
+	e := &ownEngine{t: c.t, dir: filepath.Join(c.home, "engine"), flags: flags}
 	require.NoError(c.t, os.Mkdir(e.dir, 0o700))
 	e.start()
 	c.t.Cleanup(e.end)
@@ -50,8 +66,12 @@ func (e *ownEngine) start() {
 	require.NoError(e.t, err)
 	defer func() { _ = log.Close() }() // the engine has its own
 	// In a network of its own: it would take the bridge of this machine's engine away.
-	e.cmd = exec.Command(hostProgram(e.t, "unshare"), "--net", "dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"),
-		"--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false")
+	program := []string{"--net", "dockerd"}
+	if e.elsewhere != "" {
+		program = []string{"--net", "--mount", "--uts", "sh", "-ec", e.elsewhere + `; exec dockerd "$@"`, "sh"}
+	}
+	e.cmd = exec.Command(hostProgram(e.t, "unshare"), slices.Concat(program, []string{"--host", e.host(), "--data-root", filepath.Join(e.dir, "data"),
+		"--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid")}, e.flags)...)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(e.t, e.cmd.Start())

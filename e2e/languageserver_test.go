@@ -81,10 +81,10 @@ func (l languageServer) test(t *testing.T, flags []string) {
 	begin()
 	l.open(e)
 	l.hover(e, symbols)
-	ours, theirs := usageOf(s.cmd.Process.Pid), c.server(l.kind)
+	ours, theirs := c.ours(s, l.kind), c.server(l.kind)
 	l.hover(e, hovers)
 	eventually(t, func() bool {
-		return usageOf(s.cmd.Process.Pid).within(ours, fewThreads) && c.server(l.kind).within(theirs, fewThreads)
+		return c.ours(s, l.kind).within(ours, fewThreads) && c.server(l.kind).within(theirs, fewThreads)
 	}, "no more is held than after the first answers")
 	e.request("shutdown", nil)
 	e.notify("exit", nil)

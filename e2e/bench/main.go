@@ -107,6 +107,7 @@ var sections = []struct {
 	{"protection", (*bench).protection},
 	{"sessions", (*bench).sessions},
 	{"forks", (*bench).forks},
+	{"ports", (*bench).ports},
 }
 
 func (b *bench) calls() error {
