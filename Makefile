@@ -32,7 +32,7 @@ DOCKERFILES := $(wildcard images/*/Dockerfile images/testing/*/Dockerfile)
 
 # The race detector needs a C compiler.
 RACE := $(shell command -v "$$($(GO) env CC 2>/dev/null)" >/dev/null 2>&1 && echo -race)
-TEST_FLAGS ?= -timeout 40m
+TEST_FLAGS ?= -timeout 60m
 
 # In CI the Docker tests must run; elsewhere they skip themselves when there is no engine.
 ifdef CI
@@ -58,6 +58,9 @@ bin/aifo-coder: $(SOURCES) $(SHIMS) bin/.version | go-check
 shims/bin/aifo-shim-linux-%: $(SOURCES) | go-check
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o $@ ./shims/aifo-shim
 
+.PHONY: shims
+shims: $(SHIMS) ## build the shims alone, which the program embeds
+
 # Changes only when the version does.
 bin/.version: always
 	@mkdir -p bin
@@ -71,15 +74,49 @@ go-check:
 	@command -v $(GO) >/dev/null || { echo "make: there is no '$(GO)' on PATH: install Go (https://go.dev/dl/), \
 	$$(sed -n 's/^go //p' go.mod) or one that can fetch it (1.21 and later do)" >&2; exit 1; }
 
+.PHONY: docs man
+docs man: go-check ## write the documents that come from the program: man/, docs/schema/, the variables in docs/cli.md
+	$(GO) run ./scripts/gendocs .
+
+# Where distributions and shells look for them, below PREFIX.
+SHARE = $(DESTDIR)$(PREFIX)/share
+MAN_DIR = $(SHARE)/man/man1
+BASH_DIR = $(SHARE)/bash-completion/completions
+ZSH_DIR = $(SHARE)/zsh/site-functions
+FISH_DIR = $(SHARE)/fish/vendor_completions.d
+
 .PHONY: install
-install: build ## install the program and its manual pages below $(DESTDIR)$(PREFIX)
-	install -d '$(DESTDIR)$(PREFIX)/bin'
+install: build ## install the program, its manual pages and completions below $(DESTDIR)$(PREFIX)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(MAN_DIR)' '$(BASH_DIR)' '$(ZSH_DIR)' '$(FISH_DIR)'
 	install -m 0755 bin/aifo-coder '$(DESTDIR)$(PREFIX)/bin/aifo-coder'
-	$(foreach page,$(wildcard man/*.1),install -D -m 0644 $(page) '$(DESTDIR)$(PREFIX)/share/man/man1/$(notdir $(page))';)
+	install -m 0644 man/*.1 '$(MAN_DIR)'
+	bin/aifo-coder completion bash > '$(BASH_DIR)/aifo-coder'
+	bin/aifo-coder completion zsh > '$(ZSH_DIR)/_aifo-coder'
+	bin/aifo-coder completion fish > '$(FISH_DIR)/aifo-coder.fish'
+
+.PHONY: uninstall
+uninstall: ## remove what install has put below $(DESTDIR)$(PREFIX)
+	rm -f '$(DESTDIR)$(PREFIX)/bin/aifo-coder' '$(BASH_DIR)/aifo-coder' '$(ZSH_DIR)/_aifo-coder' '$(FISH_DIR)/aifo-coder.fish' \
+		'$(MAN_DIR)/aifo-coder.1' '$(MAN_DIR)/'aifo-coder-*.1
 
 .PHONY: clean
 clean: ## remove what was built here (images and caches stay)
-	rm -rf bin dist shims/bin/aifo-shim-* coverage* examples/*/target examples/*/build
+	rm -rf bin dist completions shims/bin/aifo-shim-* coverage* examples/*/target examples/*/build
+
+##### Release
+
+.PHONY: completions
+completions: build ## write the completion scripts that packages have to completions/
+	mkdir -p completions
+	bin/aifo-coder completion bash > completions/aifo-coder.bash
+	bin/aifo-coder completion zsh > completions/_aifo-coder
+	bin/aifo-coder completion fish > completions/aifo-coder.fish
+	bin/aifo-coder completion powershell > completions/aifo-coder.ps1
+
+# Needs goreleaser and cyclonedx-gomod (docs/releases.md).
+.PHONY: release-snapshot
+release-snapshot: go-check ## build archives, packages, checksums and SBOMs to dist/release, and publish nothing
+	goreleaser release --snapshot --clean
 
 ##### Run
 
@@ -125,7 +162,7 @@ test-toolchain-cpp: docker-for-tests build ## run the tests of the C and C++ too
 .PHONY: test-matrix
 test-matrix: engine build ## run every agent with every toolchain over both transports, and print what was run
 	scripts/images ensure
-	@$(GO) run ./e2e/matrix $(if $(JSON),--json)
+	@bin/aifo-coder support $(if $(JSON),--json)
 
 FUZZTIME ?= 1m
 
