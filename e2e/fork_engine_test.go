@@ -21,9 +21,6 @@ type ownEngine struct {
 	dir   string
 	flags []string // beside those of its places
 	cmd   *exec.Cmd
-	// elsewhere, when set, is a shell command that makes the engine's machine look like another,
-	// in namespaces of its own for names and mounts.
-	elsewhere string
 }
 
 // withoutBridge are the flags of an engine whose containers reach nothing.
@@ -66,11 +63,7 @@ func (e *ownEngine) start() {
 	require.NoError(e.t, err)
 	defer func() { _ = log.Close() }() // the engine has its own
 	// In a network of its own: it would take the bridge of this machine's engine away.
-	program := []string{"--net", "dockerd"}
-	if e.elsewhere != "" {
-		program = []string{"--net", "--mount", "--uts", "sh", "-ec", e.elsewhere + `; exec dockerd "$@"`, "sh"}
-	}
-	e.cmd = exec.Command(hostProgram(e.t, "unshare"), slices.Concat(program, []string{"--host", e.host(), "--data-root", filepath.Join(e.dir, "data"),
+	e.cmd = exec.Command(hostProgram(e.t, "unshare"), slices.Concat([]string{"--net", "dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"),
 		"--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid")}, e.flags)...)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
