@@ -265,14 +265,17 @@ func TestBreaksOff(t *testing.T) {
 	t.Run("in the container", func(t *testing.T) {
 		h := newHost(t)
 		l, port := listenOn(t, "127.0.0.1:0")
+		opened := make(chan struct{}) // what breaks off before need not show as open
 		go func() {
 			c, err := l.AcceptTCP()
+			<-opened
 			if err == nil {
 				_, _ = c.Write([]byte("half"))
 				tunnel.TCP{TCPConn: c}.Abort()
 			}
 		}()
 		s, found := h.open(port)
+		close(opened)
 		require.True(t, found)
 		_, err := io.ReadAll(s)
 		require.ErrorIs(t, err, syscall.ECONNRESET)
