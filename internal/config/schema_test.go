@@ -45,7 +45,7 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		"memroy: 4g":                  false,
 		"memory: ''":                  false,
 		"memory:":                     false,
-		"image: [4g]":                false,
+		"image: [4g]":                 false,
 		"memory: {a: b}":              false,
 		"toolchain: []":               false,
 		"toolchain: [[rust]]":         false,
