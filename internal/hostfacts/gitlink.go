@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/aifo-coder/aifo-coder/internal/trust"
 )
 
 // GitLink is the git directory of a workspace that has it elsewhere: of a linked worktree
@@ -92,18 +94,18 @@ func readPath(name, prefix, base string) (string, error) {
 }
 
 func readGitFile(name string) (string, error) {
-	info, err := os.Lstat(name)
+	file, err := trust.OpenNoFollow(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	info, err := file.Stat()
 	if err != nil {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s is no file", name)
 	}
-	file, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = file.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(file, maxGitFile))
 	return string(data), err
 }
@@ -152,7 +154,7 @@ func (l GitLink) checkSubmodule(workspace string) error {
 			}
 		}
 	}
-	return fmt.Errorf("its configuration does not name the workspace as core.worktree")
+	return errors.New("its configuration does not name the workspace as core.worktree")
 }
 
 // checkGitLink refuses directories that no container may see, or that docker cannot mount.

@@ -66,8 +66,10 @@ func (f Facts) engineSocket(path string) string {
 		}
 	}
 	sockets = append(sockets, filepath.Join(f.Home, ".docker", "run", "docker.sock"), filepath.Join(f.Home, ".docker", "desktop", "docker.sock"))
-	if host, ok := strings.CutPrefix(f.Env.Get("DOCKER_HOST"), "unix://"); ok && filepath.IsAbs(host) {
-		sockets = append(sockets, host)
+	for _, host := range []string{f.Endpoint.Host, f.Env.Get("DOCKER_HOST")} { // the first is not known before the engine was asked
+		if socket, ok := strings.CutPrefix(host, "unix://"); ok && filepath.IsAbs(socket) {
+			sockets = append(sockets, socket)
+		}
 	}
 	for _, socket := range sockets {
 		if isThere(socket) && isBelow(resolved(socket), path) {
