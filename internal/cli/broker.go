@@ -66,17 +66,16 @@ func (a *app) decide(ctx context.Context, o *plan.Options, f hostfacts.Facts) er
 	if err := a.decideCredentials(ctx, o, f); err != nil {
 		return err
 	}
-	for _, check := range []func() error{
-		func() error { return checkEnv(*o) },
-		func() error { return a.checkWorkspacePath(*o, f) },
-		func() error { return decideMounts(o, f) },
-		func() error { return checkDockerNetwork(*o, f) },
-	} {
-		if err := check(); err != nil {
-			return err
-		}
+	if err := checkEnv(*o); err != nil {
+		return err
 	}
-	return nil
+	if err := a.checkWorkspacePath(*o, f); err != nil {
+		return err
+	}
+	if err := decideMounts(o, f); err != nil {
+		return err
+	}
+	return checkDockerNetwork(*o, f)
 }
 
 // decideCredentials decides what the agent gets in place of keys, or else which hosts it

@@ -72,7 +72,7 @@ func completeNetworks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra
 // completeKinds completes KIND[@VERSION][=IMAGE]: kinds, then the versions of one whose
 // images are here, then images.
 func (f *flags) completeKinds(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-	set, _ := f.kinds(hostfacts.EnvOf(os.Environ())) // as far as they can be read
+	set := f.known()
 	if _, _, ok := strings.Cut(typed, "="); ok {
 		return f.completeKindImages(cmd, nil, typed)
 	}
@@ -98,8 +98,7 @@ func (f *flags) completeKindImages(cmd *cobra.Command, _ []string, typed string)
 	if ok {
 		return noFiles(prefixed(name+"=", images(cmd.Context())))
 	}
-	set, _ := f.kinds(hostfacts.EnvOf(os.Environ()))
-	return suffixed(set.Names(), "="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	return suffixed(f.known().Names(), "="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 // kindVersions returns the versions of a kind of which an image is here, and its default.
@@ -155,10 +154,15 @@ func (f *flags) completeHosts(_ *cobra.Command, _ []string, typed string) ([]str
 	return noFiles(slices.Concat(presets, prefixes(typed, f.containers())))
 }
 
+// known returns the kinds of toolchains, as far as their definitions can be read.
+func (f *flags) known() toolchain.Set {
+	set, _ := f.kinds(hostfacts.EnvOf(os.Environ()))
+	return set
+}
+
 // containers returns what KIND= can be.
 func (f *flags) containers() []string {
-	set, _ := f.kinds(hostfacts.EnvOf(os.Environ()))
-	return append([]string{plan.KindAgent}, set.Names()...)
+	return append([]string{plan.KindAgent}, f.known().Names()...)
 }
 
 // prefixes returns NAME= of the names, once something is typed that they begin with: before that they
@@ -178,8 +182,7 @@ func (a *app) completeAgentArgs(_ *cobra.Command, args []string, _ string) ([]st
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	set, _ := a.flags.kinds(hostfacts.EnvOf(os.Environ()))
-	return set.Tools(), cobra.ShellCompDirectiveDefault
+	return a.flags.known().Tools(), cobra.ShellCompDirectiveDefault
 }
 
 // completeToolchainArgs completes the kind of the toolchain command, then its command.
@@ -192,9 +195,8 @@ func (a *app) completeToolchainArgs(cmd *cobra.Command, args []string, typed str
 	case len(args) > 1:
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	set, _ := a.flags.kinds(hostfacts.EnvOf(os.Environ()))
 	name, _ := kindIn(args[0])
-	k, _ := set.Lookup(name)
+	k, _ := a.flags.known().Lookup(name)
 	return k.ToolNames(), cobra.ShellCompDirectiveDefault
 }
 

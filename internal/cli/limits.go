@@ -50,42 +50,43 @@ func (f *limitFlags) parse(kinds toolchain.Set) (plan.Limits, error) {
 	limits := plan.Limits{Of: map[string]plan.Limit{}}
 	for _, flag := range f.each() {
 		for _, v := range flag.values {
-			container, value, err := limitOf(v, kinds)
-			limit := limits.Each
-			if container != "" {
-				limit = limits.Of[container]
-			}
-			if err == nil {
-				err = flag.set(&limit, value)
-			}
-			if err != nil {
-				return limits, fmt.Errorf("--%s %q: %w", flag.name, v, err)
-			}
-			if container == "" {
-				limits.Each = limit
-			} else {
-				limits.Of[container] = limit
+			if err := flag.apply(&limits, v, kinds); err != nil {
+				return limits, err
 			}
 		}
 	}
 	return limits, nil
 }
 
+// apply sets what one value says.
+func (f limitFlag) apply(limits *plan.Limits, v string, kinds toolchain.Set) error {
+	container, value, err := limitOf(v, kinds)
+	limit := limits.Each
+	if container != "" {
+		limit = limits.Of[container]
+	}
+	if err == nil {
+		err = f.set(&limit, value)
+	}
+	if err != nil {
+		return fmt.Errorf("--%s %q: %w", f.name, v, err)
+	}
+	if container == "" {
+		limits.Each = limit
+	} else {
+		limits.Of[container] = limit
+	}
+	return nil
+}
+
 // checkLimit checks one value of a file.
 func checkLimit(name, v string) error {
-	f := limitFlags{}
-	switch name {
-	case "memory":
-		f.memory = []string{v}
-	case "cpus":
-		f.cpus = []string{v}
-	case "gpus":
-		f.gpus = []string{v}
-	case "pids-limit":
-		f.pids = []string{v}
+	for _, flag := range (&limitFlags{}).each() {
+		if flag.name == name {
+			return flag.apply(&plan.Limits{Of: map[string]plan.Limit{}}, v, toolchain.Set{})
+		}
 	}
-	_, err := f.parse(toolchain.Set{})
-	return err
+	return nil
 }
 
 // limitOf takes KIND= off a value, but not device=, which is a word of --gpus.

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
@@ -107,21 +108,14 @@ var (
 )
 
 func checkTarget(target string) error {
-	if !path.IsAbs(target) || path.Clean(target) != target || strings.ContainsFunc(target, isControl) {
+	if !path.IsAbs(target) || path.Clean(target) != target || strings.ContainsFunc(target, unicode.IsControl) {
 		return fmt.Errorf("target %q: takes a path in the containers that begins with /", target)
 	}
-	hidden := func(dir string) bool { return within(dir, target) }
-	if slices.ContainsFunc(wholly, func(dir string) bool { return within(target, dir) || hidden(dir) }) || slices.ContainsFunc(themselves, hidden) {
+	hidden := func(dir string) bool { return execproto.Within(dir, target) }
+	if slices.ContainsFunc(wholly, func(dir string) bool { return execproto.Within(target, dir) || hidden(dir) }) || slices.ContainsFunc(themselves, hidden) {
 		return fmt.Errorf("target %q: the containers need what is there; name a directory of its own", target)
 	}
 	return nil
-}
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
-
-// within reports whether a clean path is dir or below it.
-func within(name, dir string) bool {
-	return name == dir || dir == "/" || strings.HasPrefix(name, dir+"/")
 }
 
 // absoluteMount returns the value with the source of a bind mount seen from dir. A value

@@ -145,7 +145,7 @@ func (a *app) supportMatrix(ctx context.Context, fs *pflag.FlagSet, agents []age
 			absent = append(absent, support.Absence{Type: "toolchain", Name: s.Kind.Name, Image: p.Sidecars[0].Image, Next: next})
 			continue
 		}
-		m.Columns = append(m.Columns, support.NewColumn(s.Kind, selectionText(s)))
+		m.Columns = append(m.Columns, support.NewColumn(s.Kind, s.Spec()))
 	}
 	return m, absent, nil
 }
@@ -170,18 +170,6 @@ func absence(p plan.Plan) string {
 		return "pull it: docker pull " + p.Pulls[0]
 	}
 	return ""
-}
-
-// selectionText is a selection as --toolchain takes it.
-func selectionText(s toolchain.Selection) string {
-	text := s.Kind.Name
-	if s.Version != "" {
-		text += "@" + s.Version
-	}
-	if s.Image != "" {
-		text += "=" + s.Image
-	}
-	return text
 }
 
 // notPassedOn are flags that support gives its sessions itself, or that are about its own output.

@@ -54,7 +54,7 @@ func PassVariable(variable, workspace string) bool {
 // Within reports whether the path name is dir, or below it.
 func Within(name, dir string) bool {
 	name = path.Clean(name)
-	return name == dir || strings.HasPrefix(name, dir+"/")
+	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // WorkspaceOf returns where the workspace is mounted in the container whose environment it
