@@ -379,7 +379,7 @@ func (f fakeDocker) remove(names []string) int {
 	code := 0
 	for _, name := range names {
 		if o, _ := f.get("containers", name); o.PID != 0 {
-			_ = syscall.Kill(o.PID, syscall.SIGUSR1) // ended meanwhile
+			tell(o.PID, containerGone)
 		}
 		code = max(code, f.delete("containers", name))
 	}
@@ -661,13 +661,13 @@ func (f fakeDocker) block(container string) int {
 		return 0
 	}
 	ch := make(chan os.Signal, 8)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, containerGone)
 	o, _ := f.get("containers", container)
 	o.PID = os.Getpid()
 	f.put("containers", container, o)
 	f.sayBlocked()
 	for s := range ch {
-		if s == syscall.SIGUSR1 {
+		if s == containerGone {
 			return 137 // the container was removed
 		}
 		if os.Getenv("FAKE_DOCKER_STUBBORN") == "" {
@@ -715,7 +715,7 @@ func (f fakeDocker) exec() int {
 		}
 		sig := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT}[name]
 		if o, _ := f.get("containers", container); o.PID != 0 && sig != 0 {
-			_ = syscall.Kill(o.PID, sig) // ended meanwhile
+			tell(o.PID, sig)
 		}
 		return 0
 	}

@@ -6,17 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
-)
-
-// Polling with these is for states that the kernel announces to nobody.
-const (
-	waitLong = 10 * time.Second
-	tick     = time.Millisecond
 )
 
 // host prepares a host of its own for one test, with an empty home, and

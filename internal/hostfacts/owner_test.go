@@ -9,10 +9,17 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+)
+
+// Polling with these is for states that the kernel announces to nobody.
+const (
+	waitLong = 10 * time.Second
+	tick     = time.Millisecond
 )
 
 const envChild = "AIFO_HOSTFACTS_TEST_CHILD"
@@ -84,7 +91,7 @@ func TestOwnerDead(t *testing.T) {
 
 	reused := live
 	reused.Start += "1"
-	require.Equal(t, runtime.GOOS == "linux", reused.Dead(self), "another process with the same number")
+	require.True(t, reused.Dead(self), "another process with the same number")
 
 	for _, pid := range []int{0, -1, -self.PID} {
 		require.False(t, hostfacts.Owner{Host: self.Host, PID: pid, Start: self.Start}.Dead(self), pid)
@@ -93,9 +100,6 @@ func TestOwnerDead(t *testing.T) {
 
 // TestZombieIsDead: the parent of a killed session may never reap it.
 func TestZombieIsDead(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("zombies count as alive where there is no /proc")
-	}
 	c := start(t)
 	require.NoError(t, c.cmd.Process.Kill())
 	// Its output ends with it; it stays a zombie until Wait.
@@ -105,9 +109,6 @@ func TestZombieIsDead(t *testing.T) {
 }
 
 func TestStartsDiffer(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("there is no start time without /proc")
-	}
 	require.NotEmpty(t, hostfacts.Self().Start)
 	require.Equal(t, hostfacts.Self(), hostfacts.Self())
 }

@@ -129,6 +129,13 @@ func TestTell(t *testing.T) {
 	require.Eventually(t, func() bool { _, err := h.Open("x"); return err != nil }, time.Minute, time.Millisecond)
 }
 
+// frame is one frame as bytes.
+func frame(t execproto.MuxType, number uint32, payload string) string {
+	var b bytes.Buffer
+	_ = execproto.NewMuxWriter(&b).Write(t, number, []byte(payload))
+	return b.String()
+}
+
 // TestPeerHostile: whoever breaks the rules ends the link.
 func TestPeerHostile(t *testing.T) {
 	for name, in := range map[string]string{

@@ -356,13 +356,6 @@ func TestClosedListener(t *testing.T) {
 	tt.pair(t, "other")
 }
 
-// frame is one frame as bytes.
-func frame(t execproto.MuxType, number uint32, payload string) string {
-	var b bytes.Buffer
-	_ = execproto.NewMuxWriter(&b).Write(t, number, []byte(payload))
-	return b.String()
-}
-
 // TestHostile: whoever breaks the rules ends the tunnel.
 func TestHostile(t *testing.T) {
 	open := frame(typeOpen, 1, "s")
