@@ -79,6 +79,7 @@ func TestTwoEngines(t *testing.T) {
 		require.FileExists(t, filepath.Join(c.workspace, "made"))
 		require.Empty(t, engine.objects())
 	})
+	t.Run("with other files", func(t *testing.T) { remoteEngine(t, far, engine) })
 }
 
 // forwarded returns an address of the loopback that leads to a unix socket.
@@ -116,4 +117,28 @@ func passOn(conn net.Conn, socket string) {
 		_ = conn.(*net.TCPConn).CloseWrite()
 	})
 	both.Wait()
+}
+
+// remoteEngine: an engine whose machine has another name, and in whose file system the
+// workspace, or what aifo-coder mounts, is something else or not there. It is at a unix socket
+// of this machine, as a forwarded one would be.
+func remoteEngine(t *testing.T, c *caller, engine *ownEngine) {
+	t.Helper()
+	c = c.with(t)
+	cache := filepath.Join(c.home, ".cache")
+	for name, tc := range map[string]struct{ hidden, reason string }{
+		"another workspace": {c.workspace, "is something else"},
+		"no cache":          {cache, "does not exist"},
+	} {
+		engine.kill()
+		engine.elsewhere = "hostname elsewhere && mount --make-rprivate / && mount -t tmpfs none '" + tc.hidden + "'"
+		engine.start()
+		r := c.run("", "shell", "--", "touch", "unwanted")
+		require.Equal(t, 125, r.code, name)
+		require.Contains(t, r.stderr, "is on another machine than your files", name)
+		require.Contains(t, r.stderr, tc.reason, name)
+		require.Contains(t, r.stderr, "run aifo-coder on that machine", name)
+		require.NoFileExists(t, filepath.Join(c.workspace, "unwanted"), name)
+		require.Empty(t, engine.objects(), name)
+	}
 }

@@ -21,6 +21,9 @@ type ownEngine struct {
 	dir   string
 	flags []string // beside those of its places
 	cmd   *exec.Cmd
+	// elsewhere, when set, is a shell command that makes the engine's machine look like another,
+	// in namespaces of its own for names and mounts.
+	elsewhere string
 }
 
 // withoutBridge are the flags of an engine whose containers reach nothing.
@@ -63,7 +66,11 @@ func (e *ownEngine) start() {
 	require.NoError(e.t, err)
 	defer func() { _ = log.Close() }() // the engine has its own
 	// In a network of its own: it would take the bridge of this machine's engine away.
-	e.cmd = exec.Command(hostProgram(e.t, "unshare"), slices.Concat([]string{"--net", "dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"),
+	program := []string{"--net", "dockerd"}
+	if e.elsewhere != "" {
+		program = []string{"--net", "--mount", "--uts", "sh", "-ec", e.elsewhere + `; exec dockerd "$@"`, "sh"}
+	}
+	e.cmd = exec.Command(hostProgram(e.t, "unshare"), slices.Concat(program, []string{"--host", e.host(), "--data-root", filepath.Join(e.dir, "data"),
 		"--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid")}, e.flags)...)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -77,6 +84,8 @@ func (e *ownEngine) kill() {
 	require.NoError(e.t, e.cmd.Process.Kill())
 	_ = exec.Command("pkill", "-KILL", "-f", filepath.Join(e.dir, "exec")).Run() // it may have ended already
 	_ = e.cmd.Wait()
+	// Until init reaps it a killed containerd is a zombie, which the next engine would take for one that runs.
+	_ = os.Remove(filepath.Join(e.dir, "exec", "containerd", "containerd.pid"))
 }
 
 // end removes what is on the engine and has it end.
