@@ -77,6 +77,9 @@ func suggestFlag(cmd *cobra.Command, err error) error {
 	if near := nearest(asked, flagNames(cmd)); near != "" {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
+	if a, ok := agent.Lookup(cmd.Name()); ok {
+		return fmt.Errorf("%w; flags of %s itself go behind --: %s -- --%s", err, a.Name, cmd.CommandPath(), asked)
+	}
 	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 }
 

@@ -35,6 +35,11 @@ func (e *NotRepositoryError) Error() string {
 }
 func (e *NotRepositoryError) Unwrap() error { return e.Err }
 
+// Hint says what to do.
+func (e *NotRepositoryError) Hint() string {
+	return "go to a repository, name one with --workspace, or make this directory one: git init, and commit what is in it"
+}
+
 // Open returns the repository around dir, an absolute path. It returns a
 // *VersionError when git is too old, a *NotRepositoryError when there is no repository, or
 // when it belongs to somebody else, a *LayoutError when it leads to files that are not its
