@@ -45,8 +45,8 @@ var wordsRE = regexp.MustCompile(`^[a-z-]+(\|[a-z-]+)+$`)
 
 // property describes a key by its flag.
 func property(f *pflag.Flag) config.Property {
-	placeholder, usage := pflag.UnquoteUsage(f)
-	p := config.Property{Description: usage}
+	placeholder, _ := pflag.UnquoteUsage(f)
+	p := config.Property{Description: FlagText(f)}
 	if wordsRE.MatchString(placeholder) {
 		p.Words = strings.Split(placeholder, "|")
 	}

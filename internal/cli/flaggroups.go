@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -93,9 +94,13 @@ func FlagTerm(f *pflag.Flag) string {
 	return term + " " + placeholder
 }
 
-// FlagText returns what a flag does.
+// FlagText returns what a flag does. The form of its value, which a usage may have after a colon, is in FlagTerm
+// and not said twice.
 func FlagText(f *pflag.Flag) string {
-	_, usage := pflag.UnquoteUsage(f)
+	placeholder, usage := pflag.UnquoteUsage(f)
+	if placeholder != "" {
+		usage = strings.Replace(usage, ": "+placeholder, "", 1)
+	}
 	if f.Value.Type() == "bool" && f.DefValue == "true" {
 		usage += " (default true)"
 	}
