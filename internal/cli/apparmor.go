@@ -13,8 +13,9 @@ import (
 
 func (a *app) appArmorCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "apparmor",
-		Short: "Print the AppArmor profiles of the containers",
+		Use:     "apparmor",
+		GroupID: groupMachine,
+		Short:   "Print the AppArmor profiles of the containers",
 		Long: `Print the AppArmor profiles of the containers, for apparmor_parser. Once they are
 loaded, containers of new sessions have them; before, they have the engine's own.
 

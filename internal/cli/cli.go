@@ -155,6 +155,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupSessions, Title: "Sessions:"},
 		&cobra.Group{ID: groupFork, Title: "Fork mode:"},
 		&cobra.Group{ID: groupConfig, Title: "Configuration and keys:"},
+		&cobra.Group{ID: groupMachine, Title: "This machine:"},
 	)
 	a.flags.register(root)
 	a.addAgents(root)
@@ -178,6 +179,7 @@ const (
 	groupSessions   = "sessions"
 	groupFork       = "fork"
 	groupConfig     = "configuration"
+	groupMachine    = "machine"
 )
 
 // begin checks what every command shares, before any command does anything.

@@ -37,8 +37,9 @@ type doctorFlags struct {
 func (a *app) doctorCmd() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
-		Use:   "doctor [AGENT...]",
-		Short: "Find out why sessions do not work on this machine",
+		Use:     "doctor [AGENT...]",
+		GroupID: groupMachine,
+		Short:   "Find out why sessions do not work on this machine",
 		Long: `Look at everything that sessions need: the engine, containers, images, this machine, the project, keys, and what
 killed sessions have left. Each line says pass, warn, fail or skip, and what to do. With agents named, their images
 and keys have to be there. Flags count as they do for a session.

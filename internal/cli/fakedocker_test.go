@@ -607,7 +607,7 @@ func (f fakeDocker) diagnose(p parsed) {
 	}
 }
 
-// connect connects to the proxy as a shim would, by TCP or by the mounted socket.
+// connect connects to the proxy as a shim would, by TCP or by the mounted socket, and waits until it is served.
 func (f fakeDocker) connect(p parsed) {
 	network, address := "tcp", strings.NewReplacer("http://host.docker.internal", "127.0.0.1", "/exec", "").Replace(os.Getenv("AIFO_TOOLEEXEC_URL"))
 	for _, m := range p.opts["--mount"] {
@@ -616,6 +616,8 @@ func (f fakeDocker) connect(p parsed) {
 		}
 	}
 	c, err := net.Dial(network, address)
+	f.check(err)
+	_, err = io.Copy(io.Discard, c)
 	f.check(err)
 	f.check(c.Close())
 }

@@ -28,9 +28,10 @@ type imageRow struct {
 func (a *app) imagesCmd() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "images",
-		Short: "Show which image each agent and toolchain uses, and whether it is present",
-		Args:  cobra.NoArgs,
+		Use:     "images",
+		GroupID: groupMachine,
+		Short:   "Show which image each agent and toolchain uses, and whether it is present",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows, err := a.imageRows(cmd.Context())
 			if err != nil {

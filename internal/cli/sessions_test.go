@@ -41,16 +41,21 @@ func (w *world) running(env ...string) *run {
 	return r
 }
 
+// awaitContainer waits for a container. A sidecar starts half a second after the agent.
+func (w *world) awaitContainer(name string) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		_, err := os.Stat(filepath.Join(w.dir, "docker/containers", name))
+		return err == nil
+	}, patience, 10e6)
+}
+
 // TestPsAndExecOfARunningSession also wants the vector of the exec: as whom, where, and what.
 func TestPsAndExecOfARunningSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.running()
-	// The sidecar starts half a second after the agent.
-	require.Eventually(t, func() bool {
-		_, err := os.Stat(filepath.Join(w.dir, "docker/containers/aifo-tc-rust-lives"))
-		return err == nil
-	}, patience, 10e6)
+	w.awaitContainer("aifo-tc-rust-lives")
 	require.Regexp(t, `(?m)^lives +running +\d+s +\S+ +shell in `, w.output(0, nil, "ps"))
 	w.output(9, []string{"FAKE_DOCKER_EXIT=9"}, "exec", "rust", "--", "cargo", "-V")
 	require.Regexp(t, `^docker exec --interactive --user 1234:567 --env AIFO_EXEC_ID=[0-9a-z]{8} aifo-tc-rust-lives `+

@@ -28,7 +28,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), ready: make(chan string)}
+	return newWorldIn(t, t.TempDir())
+}
+
+func newWorldIn(t *testing.T, dir string) *world {
+	t.Helper()
+	w := &world{t: t, dir: dir, ready: make(chan string)}
 	docker := filepath.Join(w.dir, "docker")
 	require.NoError(t, makeDirs(w.dir, docker))
 	path := filepath.Join(docker, "ready")

@@ -27,8 +27,9 @@ func (a *app) supportCmd() *cobra.Command {
 	var asJSON bool
 	var transport string
 	cmd := &cobra.Command{
-		Use:   "support [AGENT...]",
-		Short: "Run every agent with every toolchain, and show what works",
+		Use:     "support [AGENT...]",
+		GroupID: groupMachine,
+		Short:   "Run every agent with every toolchain, and show what works",
 		Long: `Run each agent, or those that are named, with each toolchain, over TCP and over a unix socket: ordinary sessions, in
 workspaces of their own. Each cell shows the version that the tool printed. With --toolchain only those toolchains are
 run. Agents and toolchains whose images are not on this machine are named, with what builds them; nothing is pulled.
