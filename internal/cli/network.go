@@ -19,10 +19,11 @@ import (
 
 func (a *app) networkCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "network",
-		Short: "Show what containers asked of the network",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "network",
+		GroupID: groupSessions,
+		Short:   "Show what containers asked of the network",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.networkLogCmd())
 	return cmd
