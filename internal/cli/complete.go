@@ -14,6 +14,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/proc"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -26,13 +27,18 @@ func noFiles(values []string) ([]string, cobra.ShellCompDirective) {
 	return values, cobra.ShellCompDirectiveNoFileComp
 }
 
+// client is that of the engine that the command line names so far, or the environment, or that is installed.
+func (f *flags) client() docker.Client {
+	return docker.Client{Engine: docker.Choose(firstNonEmpty(f.engine, os.Getenv(envEngine)), proc.Installed)}
+}
+
 // fromEngine returns what the engine answers in time, or nothing.
-func fromEngine(ctx context.Context, ask func(docker.Client, context.Context) ([]string, error)) []string {
+func fromEngine(ctx context.Context, c docker.Client, ask func(docker.Client, context.Context) ([]string, error)) []string {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
 	answer := make(chan []string, 1)
 	go func() {
-		list, _ := ask(docker.Client{}, ctx) // there is nobody to tell
+		list, _ := ask(c, ctx) // there is nobody to tell
 		answer <- list
 	}()
 	select {
@@ -44,8 +50,8 @@ func fromEngine(ctx context.Context, ask func(docker.Client, context.Context) ([
 }
 
 // images returns the images of this machine, those of containers of ours first.
-func images(ctx context.Context) []string {
-	refs := fromEngine(ctx, docker.Client.ImageRefs)
+func (f *flags) images(ctx context.Context) []string {
+	refs := fromEngine(ctx, f.client(), docker.Client.ImageRefs)
 	slices.SortStableFunc(refs, func(a, b string) int {
 		switch ours, others := strings.Contains(a, "aifo-"), strings.Contains(b, "aifo-"); {
 		case ours == others:
@@ -59,13 +65,13 @@ func images(ctx context.Context) []string {
 }
 
 // completeImages completes the name of an image.
-func completeImages(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return noFiles(images(cmd.Context()))
+func (f *flags) completeImages(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return noFiles(f.images(cmd.Context()))
 }
 
 // completeNetworks completes the name of a network that a session may join.
-func completeNetworks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	names := fromEngine(cmd.Context(), docker.Client.NetworkNames)
+func (f *flags) completeNetworks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := fromEngine(cmd.Context(), f.client(), docker.Client.NetworkNames)
 	return noFiles(slices.DeleteFunc(names, func(n string) bool { return checkNetwork(n) != nil }))
 }
 
@@ -84,7 +90,7 @@ func (f *flags) completeKinds(cmd *cobra.Command, _ []string, typed string) ([]s
 	if !ok {
 		return noFiles(nil)
 	}
-	return noFiles(prefixed(name+"@", kindVersions(k, images(cmd.Context()))))
+	return noFiles(prefixed(name+"@", kindVersions(k, f.images(cmd.Context()))))
 }
 
 // completeContainers completes KIND= of values that may be for one container.
@@ -96,7 +102,7 @@ func (f *flags) completeContainers(*cobra.Command, []string, string) ([]string, 
 func (f *flags) completeKindImages(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	name, _, ok := strings.Cut(typed, "=")
 	if ok {
-		return noFiles(prefixed(name+"=", images(cmd.Context())))
+		return noFiles(prefixed(name+"=", f.images(cmd.Context())))
 	}
 	return suffixed(f.known().Names(), "="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }

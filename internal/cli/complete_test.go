@@ -31,6 +31,24 @@ func TestKindVersions(t *testing.T) {
 	}
 }
 
+// TestCompletionAsksTheChosenEngine: the images are those of the engine that the command line names.
+func TestCompletionAsksTheChosenEngine(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the programs are shell scripts")
+	}
+	dir := t.TempDir()
+	for _, engine := range []string{"docker", "podman"} {
+		script := "#!/bin/sh\necho " + engine + ":latest\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, engine), []byte(script), 0o700))
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Setenv(envEngine, "")
+	require.Equal(t, []string{"docker:latest"}, (&flags{}).images(t.Context()))
+	require.Equal(t, []string{"podman:latest"}, (&flags{engine: "podman"}).images(t.Context()))
+	t.Setenv(envEngine, "podman")
+	require.Equal(t, []string{"podman:latest"}, (&flags{}).images(t.Context()))
+}
+
 // TestEngineThatDoesNotAnswer: a completion is done without it in time, whatever becomes of the command.
 func TestEngineThatDoesNotAnswer(t *testing.T) {
 	if runtime.GOOS == "windows" {
@@ -45,6 +63,6 @@ func TestEngineThatDoesNotAnswer(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	t.Cleanup(func() { _ = os.WriteFile(filepath.Join(dir, "end"), nil, 0o600) })
 	start := time.Now()
-	require.Nil(t, fromEngine(context.Background(), docker.Client.ImageRefs))
+	require.Nil(t, fromEngine(context.Background(), docker.Client{}, docker.Client.ImageRefs))
 	require.Less(t, time.Since(start), 4*time.Second, "the docker command has five to end")
 }
