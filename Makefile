@@ -132,10 +132,12 @@ toolchain-cache-clear: build ## remove the toolchains' cache volumes
 
 ##### Test
 
+# The end-to-end tests come last and alone: they are about processes and time.
 .PHONY: test
 test: go-check docker-for-tests build race-note ## run all tests; those with Docker too when an engine can be had
 	$(GO) vet ./...
-	$(GO) test $(RACE) $(TEST_FLAGS) ./...
+	$(GO) test $(RACE) $(TEST_FLAGS) $$($(GO) list ./... | grep -v '/e2e$$')
+	$(GO) test $(RACE) $(TEST_FLAGS) ./e2e
 
 .PHONY: test-unit
 test-unit: race-note ## run the tests that need no Docker
