@@ -19,6 +19,7 @@ func (a *app) canAsk() bool {
 
 // ask returns nil when the user agrees, else errDeclined.
 func (a *app) ask(question string) error {
+	defer a.printer.Hold().End(nil)
 	fmt.Fprint(a.streams.Err, "aifo-coder: "+question+" [y/N] ")
 	line, err := bufio.NewReader(a.streams.In).ReadString('\n')
 	if err != nil {

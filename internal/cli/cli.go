@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, streams session.Streams, pane *pane
 	if pane != nil {
 		a.overlay(pane.configured)
 	}
-	a.printer = ui.Printer{W: streams.Err}
+	a.printer = ui.Printer{Screen: ui.NewScreen(streams.Err, columnsOf(streams.Err, a.env))}
 	out := &output{w: streams.Out}
 	a.out = out
 	root := a.root()
@@ -142,7 +142,7 @@ func (a *app) root() *cobra.Command {
 	}
 	if a.out != nil { // before the commands are there: that for completion keeps what it finds
 		root.SetOut(a.out)
-		root.SetErr(a.streams.Err)
+		root.SetErr(a.printer.Screen)
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(suggestFlag)
@@ -202,9 +202,21 @@ func (a *app) begin(fs *pflag.FlagSet) error {
 	if a.flags.verbose {
 		level = slog.LevelInfo
 	}
-	a.log = slog.New(slog.NewTextHandler(a.streams.Err, &slog.HandlerOptions{Level: level}))
+	a.log = slog.New(slog.NewTextHandler(a.printer.Screen, &slog.HandlerOptions{Level: level}))
 	a.started = true
 	return nil
+}
+
+// columnsOf returns what tells the width of a terminal, or nil for a file on which no line can be
+// drawn again.
+func columnsOf(f *os.File, env hostfacts.Env) func() int {
+	if !term.IsTerminal(int(f.Fd())) || env.Get("TERM") == "dumb" {
+		return nil
+	}
+	return func() int {
+		columns, _, _ := term.GetSize(int(f.Fd())) // 0 is a default
+		return columns
+	}
 }
 
 // colored decides whether to colour what goes to a terminal, or elsewhere.

@@ -52,7 +52,9 @@ func (a *app) locateEngine(ctx context.Context, f *hostfacts.Facts, o plan.Optio
 	if i := slices.IndexFunc(images, f.Present); i >= 0 {
 		image = images[i]
 	}
+	work := a.printer.Begin("finding out on which machine the engine is")
 	var err error
 	f.OtherKernel, err = session.Locate(ctx, a.docker(), *f, image, o.Kinds.Tools())
+	work.End(err)
 	return err
 }

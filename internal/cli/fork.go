@@ -56,7 +56,7 @@ func (a *app) service(f hostfacts.Facts) fork.Service {
 		store.Dir = base
 	}
 	return fork.Service{
-		Store: store, Self: f.Owner, RuntimeDir: f.RuntimeDir, Notice: a.printer.Notice, Warn: a.printer.Warn, Step: a.steps,
+		Store: store, Self: f.Owner, RuntimeDir: f.RuntimeDir, Begin: a.printer.Begin, Warn: a.printer.Warn, Step: a.steps,
 	}
 }
 

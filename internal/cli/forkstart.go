@@ -184,8 +184,7 @@ func (s *forkStart) pull(ctx context.Context) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	for _, image := range s.plan.Pulls {
-		s.app.printer.Notice("pulling image " + image)
-		if err := s.app.docker().Pull(ctx, image, s.app.streams.Err); err != nil {
+		if err := s.app.pull(ctx, image); err != nil {
 			return &sessionError{err: &session.PullError{Image: image, Err: err}}
 		}
 	}

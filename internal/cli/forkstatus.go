@@ -173,7 +173,10 @@ func (a *app) forkStopCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.stopPanes(cmd.Context(), s, r.Only(panes), 0)
+			work := a.printer.Begin("ending the agents of session " + r.SID)
+			err = a.stopPanes(cmd.Context(), s, r.Only(panes), 0)
+			work.End(err)
+			return err
 		},
 	}
 	a.sessionFlag(cmd, &sid)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -78,7 +79,9 @@ func (a *app) facts(ctx context.Context, o plan.Options) (hostfacts.Facts, error
 	}
 	f.Env = a.config.environment(f.Env)
 	f.ReadFiles(plan.ConfigFiles(o.Agent, f))
+	work := a.printer.Begin("asking the engine which images it has")
 	err = a.readEngine(ctx, &f, plan.Images(o, f.Env))
+	work.End(err)
 	if err != nil && !a.flags.dryRun {
 		return f, err
 	}
@@ -108,8 +111,10 @@ func (a *app) shimDir(ctx context.Context, cacheDir, arch string, tools []string
 	if a.flags.dryRun {
 		return "", &noShimYetError{missing}
 	}
-	a.printer.Notice("building the shim for containers with go install, once for this version")
-	if err := shimbuild.Build(ctx, missing, cacheDir, buildinfo.Version()); err != nil {
+	work := a.printer.Begin("building the shim for containers with go install, once for this version")
+	err = shimbuild.Build(ctx, missing, cacheDir, buildinfo.Version())
+	work.End(err)
+	if err != nil {
 		return "", err
 	}
 	return shims.Path(cacheDir, arch, tools)
@@ -164,7 +169,7 @@ func (a *app) show(p plan.Plan) error {
 func (a *app) act(ctx context.Context, o plan.Options, p plan.Plan, f hostfacts.Facts) error {
 	s := &session.Session{
 		Plan: p, Facts: f, Docker: a.docker(), Streams: a.streams, Log: a.log,
-		Notice: a.printer.Notice, Named: a.pane != nil || a.env.Get(envSessionID) != "",
+		Notice: a.printer.Notice, Begin: a.printer.Begin, Pull: a.pull, Named: a.pane != nil || a.env.Get(envSessionID) != "",
 		Ready: a.pane.started(), Broker: a.broker, Trace: a.tracing, Agent: agentName(o),
 		Lock: p.Agent != nil && a.env.Get("AIFO_CODER_SKIP_LOCK") != "1",
 	}
@@ -182,6 +187,19 @@ func agentName(o plan.Options) string {
 		return ""
 	}
 	return o.Agent.Name
+}
+
+// pull pulls an image. What the engine shows of it on a terminal is better than what could be said here,
+// and elsewhere a line for each layer is too much.
+func (a *app) pull(ctx context.Context, image string) error {
+	var terminal *os.File
+	if a.printer.Screen.Live() && !a.flags.quiet {
+		terminal = a.streams.Err
+	}
+	work := a.printer.Announce("pulling image " + image)
+	err := a.docker().Pull(ctx, image, terminal)
+	work.End(err)
+	return err
 }
 
 // sessionID returns the id for a new session: that of the pane, or a new one.

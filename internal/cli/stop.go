@@ -71,7 +71,9 @@ func (c stop) run(ctx context.Context, w io.Writer, asked []string) error {
 		return nil
 	}
 	if !c.app.flags.dryRun {
+		work := c.app.printer.Begin("ending " + sessionsInWords(list))
 		list, err = c.end(ctx, list)
+		work.End(err)
 	}
 	for _, s := range list {
 		if _, printErr := fmt.Fprintln(w, s.ID); printErr != nil {
@@ -79,6 +81,13 @@ func (c stop) run(ctx context.Context, w io.Writer, asked []string) error {
 		}
 	}
 	return err
+}
+
+func sessionsInWords(list []sessions.Session) string {
+	if len(list) == 1 {
+		return "session " + list[0].ID
+	}
+	return fmt.Sprintf("%d sessions", len(list))
 }
 
 // chosen returns the sessions that are meant, each once.

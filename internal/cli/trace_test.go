@@ -72,18 +72,6 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-func TestCutWidth(t *testing.T) {
-	for _, tt := range []struct {
-		in   string
-		n    int
-		want string
-	}{
-		{"abcdef", 0, "abcdef"}, {"abcdef", 6, "abcdef"}, {"abcdef", 5, "abcd…"}, {"日本語", 6, "日本語"}, {"日本語", 5, "日本…"}, {"日本語", 4, "日…"}, {"", 3, ""},
-	} {
-		require.Equal(t, tt.want, cutWidth(tt.in, tt.n), "%q to %d", tt.in, tt.n)
-	}
-}
-
 func TestShortDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0.0ms", 4321 * time.Microsecond: "4.3ms", 12345 * time.Millisecond: "12.3s", 61500 * time.Millisecond: "1m2s", 2 * time.Hour: "2h0m0s",

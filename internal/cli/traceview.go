@@ -7,9 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/width"
-
 	"github.com/aifo-coder/aifo-coder/internal/calltrace"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 // traceView prints calls as they end, a line each. On a terminal those under way stand
@@ -89,37 +88,10 @@ func (v *traceView) draw(now time.Time) {
 		if v.drawn >= lines-1 {
 			break
 		}
-		text.WriteString(cutWidth(v.line(r), columns) + "\n")
+		text.WriteString(ui.Cut(v.line(r), columns) + "\n")
 		v.drawn++
 	}
 	if v.drawn > 0 {
 		v.print(text.String())
 	}
-}
-
-// cutWidth cuts a line to a number of columns: one that is broken over two lines of the
-// screen could not be removed.
-func cutWidth(line string, columns int) string {
-	if columns <= 0 {
-		return line
-	}
-	left, end := columns, 0 // end is where the line is cut if it does not fit
-	for i, r := range line {
-		if left >= 1 {
-			end = i
-		}
-		if left -= columnsOf(r); left < 0 {
-			return line[:end] + "…"
-		}
-	}
-	return line
-}
-
-// columnsOf returns how many columns a character takes at most.
-func columnsOf(r rune) int {
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth, width.EastAsianAmbiguous:
-		return 2
-	}
-	return 1
 }

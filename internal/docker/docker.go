@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -443,11 +442,17 @@ func (c Client) Volumes(ctx context.Context, names []string) ([]string, error) {
 	return found, nil
 }
 
-// Pull pulls an image, showing docker's progress on w.
-func (c Client) Pull(ctx context.Context, image string, w io.Writer) error {
-	argv := dockerargs.Pull(image)
-	cmd := c.Cmd(argv)
-	cmd.Stdout = w
+// Pull pulls an image. The engine's command line shows on the terminal how it goes on, and what
+// goes wrong where it is podman's; with a nil one it says nothing.
+func (c Client) Pull(ctx context.Context, image string, terminal *os.File) error {
+	cmd := c.Cmd(dockerargs.Pull(image))
+	switch {
+	case terminal == nil:
+	case c.Engine == Podman:
+		cmd.Stderr = terminal
+	default:
+		cmd.Stdout = terminal
+	}
 	c.Traced(cmd.Argv)
 	return proc.Run(ctx, cmd)
 }

@@ -1,8 +1,9 @@
 package docker_test
 
 import (
-	"bytes"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -192,7 +193,7 @@ func TestContainerRunning(t *testing.T) {
 func TestLogsAndPull(t *testing.T) {
 	fakedocker.Install(t,
 		fakedocker.Answer{Argv: fakedocker.Words("container logs --tail 20 -- c"), Out: "out\n", Err: "\nreason\n"},
-		fakedocker.Answer{Argv: fakedocker.Words("pull i"), Out: "progress\n"},
+		fakedocker.Answer{Argv: fakedocker.Words("pull i")},
 		fakedocker.Answer{Argv: fakedocker.Words("rm x"), Err: "refused\n", Code: 1},
 	)
 	var traced [][]string
@@ -200,9 +201,22 @@ func TestLogsAndPull(t *testing.T) {
 	reason, err := c.Logs(t.Context(), "c")
 	require.NoError(t, err)
 	require.Equal(t, "reason", reason)
-	var progress bytes.Buffer
-	require.NoError(t, c.Pull(t.Context(), "i", &progress))
-	require.Equal(t, "progress\n", progress.String())
+	require.NoError(t, c.Pull(t.Context(), "i", nil))
 	require.EqualError(t, c.Do(t.Context(), fakedocker.Words("rm x")), "refused")
 	require.Equal(t, [][]string{fakedocker.Words("docker pull i"), fakedocker.Words("docker rm x")}, traced, "commands that change something, and no others")
+}
+
+// TestPullShowsOnTheTerminal: docker shows how it goes on where its result goes, podman beside it.
+func TestPullShowsOnTheTerminal(t *testing.T) {
+	for engine, want := range map[string]string{docker.Program: "result\n", docker.Podman: "progress\n"} {
+		t.Run(engine, func(t *testing.T) {
+			fakedocker.InstallAs(t, engine, fakedocker.Answer{Argv: fakedocker.Words("pull i"), Out: "result\n", Err: "progress\n"})
+			terminal, err := os.Create(filepath.Join(t.TempDir(), "terminal"))
+			require.NoError(t, err)
+			require.NoError(t, docker.Client{Engine: engine}.Pull(t.Context(), "i", terminal))
+			shown, err := os.ReadFile(terminal.Name())
+			require.NoError(t, err)
+			require.Equal(t, want, string(shown))
+		})
+	}
 }

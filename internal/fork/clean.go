@@ -161,6 +161,7 @@ func (s Service) Clean(ctx context.Context, p CleanPlan) (Cleaned, error) {
 		return done, err
 	}
 	err = s.sweepTemp(r.SID)
+	work := s.Begin("removing the clones")
 	for _, e := range p.Panes {
 		if !e.Remove {
 			continue
@@ -171,6 +172,7 @@ func (s Service) Clean(ctx context.Context, p CleanPlan) (Cleaned, error) {
 		}
 		done.Panes++
 	}
+	work.End(err)
 	if err != nil || len(r.present()) > 0 {
 		return done, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/fork"
 	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 // world is a user with a repository, in which something is not committed, and a session of
@@ -111,7 +112,7 @@ func (w *world) service(steps fork.Steps) fork.Service {
 func serviceOf(ours string, steps fork.Steps, say func(string)) fork.Service {
 	return fork.Service{
 		Store: fork.Store{Dir: filepath.Join(ours, "state")}, Self: hostfacts.Self(), RuntimeDir: filepath.Join(ours, "run"),
-		Step: steps, Notice: say, Warn: say,
+		Step: steps, Warn: say, Begin: func(string) *ui.Work { return nil },
 	}
 }
 

@@ -226,9 +226,11 @@ func (s Service) lookAll(ctx context.Context, repo git.Repo, r Record, temp stri
 	reports := map[int]foreign.Report{}
 	var errs []error
 	turns := newTurns()
+	work := s.Begin("looking at the clones").Of(len(r.present()))
 	for _, p := range r.present() {
 		all.Go(func() {
 			defer turns.take()()
+			defer work.Advance()
 			report, err := s.lookAt(ctx, repo, r, p, temp)
 			mu.Lock()
 			defer mu.Unlock()
@@ -237,7 +239,9 @@ func (s Service) lookAll(ctx context.Context, repo git.Repo, r Record, temp stri
 		})
 	}
 	all.Wait()
-	return reports, errors.Join(errs...)
+	err := errors.Join(errs...)
+	work.End(err)
+	return reports, err
 }
 
 func (s Service) lookAt(ctx context.Context, repo git.Repo, r Record, p Pane, temp string) (foreign.Report, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/merge"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 // The merge strategies.
@@ -24,6 +25,14 @@ type MergeSpec struct {
 	Panes    []int // their numbers; none: all
 	DryRun   bool
 	KeepRef  bool // leave the branch merge/SID where it is when the base branch has the merge too
+}
+
+// does says what a merge is doing.
+func (m MergeSpec) does() string {
+	if m.DryRun {
+		return "looking at the work of the panes"
+	}
+	return "bringing the work of the panes into the repository"
 }
 
 // MergeReport is what came into the repository, or would.
@@ -114,8 +123,11 @@ func (s Service) Merge(ctx context.Context, r Record, spec MergeSpec) (MergeRepo
 		return report, err
 	}
 	defer remove()
-	m := merging{service: s, repo: repo, record: &r, temp: temp, spec: spec, report: &report}
-	return report, m.run(ctx, chosen)
+	work := s.Begin(spec.does()).Of(len(chosen))
+	m := merging{service: s, repo: repo, record: &r, temp: temp, spec: spec, report: &report, work: work}
+	err = m.run(ctx, chosen)
+	work.End(err)
+	return report, err
 }
 
 // baseName is the base of a session for people.
@@ -207,6 +219,7 @@ type merging struct {
 	temp    string
 	spec    MergeSpec
 	report  *MergeReport
+	work    *ui.Work // counts the panes
 }
 
 func (m merging) run(ctx context.Context, chosen []Pane) error {
@@ -219,6 +232,7 @@ func (m merging) run(ctx context.Context, chosen []Pane) error {
 	}()
 	for _, p := range chosen {
 		fetched, view, err := m.fetch(ctx, p)
+		m.work.Advance()
 		if view != nil {
 			views = append(views, view)
 		}

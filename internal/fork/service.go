@@ -15,6 +15,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 // Service does what the commands of fork mode do.
@@ -23,8 +24,10 @@ type Service struct {
 	Self       hostfacts.Owner
 	RuntimeDir string // private, for locks
 	Step       Steps
-	// Notice and Warn tell the user in one line what is going on, and what to know.
-	Notice, Warn func(string)
+	// Warn tells the user in one line what to know.
+	Warn func(string)
+	// Begin shows the user that something is under way.
+	Begin func(string) *ui.Work
 }
 
 // BusyError says that another command works on a session.

@@ -16,6 +16,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/clone"
 	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/panes"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 // StartSpec says what a new session is to have.
@@ -127,10 +128,12 @@ func (s Service) start(ctx context.Context, r Record, spec StartSpec) (Record, e
 		return r, err
 	}
 	defer remove()
-	if err := s.keepBase(ctx, &r, spec, temp); err != nil {
-		return r, err
+	work := s.Begin("making the clones").Of(len(r.Panes))
+	if err = s.keepBase(ctx, &r, spec, temp); err == nil {
+		err = s.makeClones(ctx, &r, spec, temp, work)
 	}
-	if err := s.makeClones(ctx, &r, spec, temp); err != nil {
+	work.End(err)
+	if err != nil {
 		return r, err
 	}
 	r.Ready = true
@@ -215,7 +218,7 @@ func (s Service) warnAll(list []string) {
 }
 
 // makeClones makes all clones, as many at once as there are processors.
-func (s Service) makeClones(ctx context.Context, r *Record, spec StartSpec, temp string) error {
+func (s Service) makeClones(ctx context.Context, r *Record, spec StartSpec, temp string, work *ui.Work) error {
 	source, err := clone.Prepare(ctx, spec.Repo, r.BaseCommit, temp)
 	if err != nil {
 		return err
@@ -230,7 +233,10 @@ func (s Service) makeClones(ctx context.Context, r *Record, spec StartSpec, temp
 	if _, err := clone.MakeParents(r.RepoRoot, r.SID); err != nil {
 		return err
 	}
-	return s.eachClone(ctx, r, func(ctx context.Context, p *Pane) error { return s.makeClone(ctx, *r, p, spec, source) })
+	return s.eachClone(ctx, r, func(ctx context.Context, p *Pane) error {
+		defer work.Advance()
+		return s.makeClone(ctx, *r, p, spec, source)
+	})
 }
 
 // eachClone calls make for every pane, and returns the first error, for which the others
@@ -248,9 +254,7 @@ func (s Service) eachClone(ctx context.Context, r *Record, make func(context.Con
 			}
 			if err := make(ctx, &r.Panes[i]); err != nil {
 				cancel(fmt.Errorf("make the clone of pane %d: %w", r.Panes[i].Index, err))
-				return
 			}
-			s.Notice(fmt.Sprintf("made clone %d of %d", r.Panes[i].Index, len(r.Panes)))
 		})
 	}
 	all.Wait()

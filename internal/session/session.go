@@ -28,6 +28,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 	"github.com/aifo-coder/aifo-coder/internal/telemetry"
 	"github.com/aifo-coder/aifo-coder/internal/tunnel"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 	"github.com/aifo-coder/aifo-coder/shims"
 )
 
@@ -51,8 +52,12 @@ type Session struct {
 	Docker  docker.Client
 	Streams Streams
 	Log     *slog.Logger
-	// Notice tells the caller, in one line, about something that takes long.
+	// Notice tells the caller something, in one line.
 	Notice func(string)
+	// Begin shows the caller that something is under way.
+	Begin func(string) *ui.Work
+	// Pull pulls an image, and shows that.
+	Pull func(ctx context.Context, image string) error
 	// Ready, when set, is called once when all sidecars have started.
 	Ready func()
 	// Trace says what is kept of tool calls, and Agent whose they are; empty: nobody's.
@@ -157,11 +162,14 @@ func (s *Session) cleanup(ctx context.Context) error {
 	s.started.happen()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
+	work := s.Begin("removing the session's containers")
 	var errs []error
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		errs = append(errs, s.undo[i](ctx))
 	}
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	work.End(err)
+	return err
 }
 
 // makeDirs creates the directories of the plan. The state directories stay;
@@ -225,9 +233,8 @@ func (s *Session) installCABundle(context.Context) error { return s.Facts.CABund
 
 func (s *Session) pull(ctx context.Context) error {
 	for _, image := range s.Plan.Pulls {
-		s.Notice("pulling image " + image)
 		end := s.exported.Phase("pull " + image)
-		err := s.Docker.Pull(ctx, image, s.Streams.Err)
+		err := s.Pull(ctx, image)
 		end(err)
 		if err != nil {
 			return &PullError{Image: image, Err: err}
@@ -303,9 +310,11 @@ func (s *Session) createNetwork(ctx context.Context) error {
 	// us not knowing whether the network will exist.
 	ctx, cancel := s.bounded()
 	defer cancel()
+	work := s.Begin("making the network " + n.Name)
 	end := s.exported.Phase("create network")
 	err := s.Docker.Do(ctx, n.Create)
 	end(err)
+	work.End(err)
 	var refused *proc.ExitError
 	if !errors.As(err, &refused) {
 		s.onCleanup(s.removeNetwork) // created, or nobody knows; one of that name is not ours
@@ -339,11 +348,7 @@ func (s *Session) runDirect(ctx context.Context, w *signalWatch) (int, error) {
 	e := s.plainExecutor()
 	sc := s.startSidecars(w, e)
 	kind := s.Plan.Sidecars[0].Kind
-	if err := sc.Ready(w.starting, kind); err != nil {
-		return 0, err
-	}
-	call := execproxy.Call{Kind: kind, Cwd: s.Plan.Call.Cwd, Argv: s.Plan.Call.Argv}
-	if err := newCompleter(s.Plan.Kinds, e).complete(w.starting, call, s.Notice); err != nil {
+	if err := s.awaitSidecar(w.starting, sc, kind, e); err != nil {
 		return 0, err
 	}
 	if b := s.openPorts(); b != nil {
@@ -352,6 +357,18 @@ func (s *Session) runDirect(ctx context.Context, w *signalWatch) (int, error) {
 	return command{
 		exec: e, call: s.Plan.Call, limit: s.Plan.ToolTimeout, cmd: s.interactive(s.Plan.Direct.Argv()),
 	}.run(ctx, w)
+}
+
+// awaitSidecar waits until the only sidecar has what the command asks for.
+func (s *Session) awaitSidecar(ctx context.Context, sc *sidecars, kind string, e executor) error {
+	work := s.Begin("starting the " + kind + " sidecar")
+	err := sc.Ready(ctx, kind)
+	if err == nil {
+		call := execproxy.Call{Kind: kind, Cwd: s.Plan.Call.Cwd, Argv: s.Plan.Call.Argv}
+		err = newCompleter(s.Plan.Kinds, e).complete(ctx, call, s.Notice)
+	}
+	work.End(err)
+	return err
 }
 
 // command is the docker exec of a call, on the caller's own streams.

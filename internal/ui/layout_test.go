@@ -41,3 +41,15 @@ func TestBold(t *testing.T) {
 	require.Equal(t, "x", ui.Bold("x", false))
 	require.Equal(t, "\x1b[1mx\x1b[0m", ui.Bold("x", true))
 }
+
+func TestCut(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"abcdef", 0, "abcdef"}, {"abcdef", 6, "abcdef"}, {"abcdef", 5, "abcd…"}, {"日本語", 6, "日本語"}, {"日本語", 5, "日本…"}, {"日本語", 4, "日…"}, {"", 3, ""},
+	} {
+		require.Equal(t, tt.want, ui.Cut(tt.in, tt.n), "%q to %d", tt.in, tt.n)
+	}
+}

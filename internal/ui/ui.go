@@ -1,11 +1,10 @@
 // Package ui writes to people: one line each on standard error, with the
-// program's name in front, coloured where that is wanted. Results for scripts do
-// not pass through it.
+// program's name in front, coloured where that is wanted, and on a terminal one
+// below them that shows what takes long. Results for scripts do not pass through it.
 package ui
 
 import (
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -43,9 +42,9 @@ func Colored(m Mode, noColor string, tty bool) bool {
 
 // Printer writes messages.
 type Printer struct {
-	W     io.Writer
-	Color bool
-	Quiet bool // drops notices
+	Screen *Screen
+	Color  bool
+	Quiet  bool // drops notices, and what is under way
 }
 
 // Escape sequences of colours, for results that colour a word themselves.
@@ -78,9 +77,17 @@ func (p Printer) Notice(msg string) {
 }
 
 func (p Printer) line(color, msg string) {
-	prefix := "aifo-coder:"
-	if p.Color && color != "" {
-		prefix = color + prefix + Reset
+	_, _ = fmt.Fprint(p.Screen, p.format(color, msg)) // there is nobody left to tell
+}
+
+func (p Printer) format(color, msg string) string { return p.prefix(color) + " " + msg + "\n" }
+
+// name is in front of every message.
+const name = "aifo-coder:"
+
+func (p Printer) prefix(color string) string {
+	if !p.Color || color == "" {
+		return name
 	}
-	_, _ = fmt.Fprintln(p.W, prefix, msg) // there is nobody left to tell
+	return color + name + Reset
 }

@@ -51,7 +51,7 @@ func TestColored(t *testing.T) {
 func TestPrinter(t *testing.T) {
 	say := func(p ui.Printer) string {
 		var b strings.Builder
-		p.W = &b
+		p.Screen = ui.NewScreen(&b, nil)
 		p.Error(errors.New("broken"), "mend it")
 		p.Error(errors.New("no hint"), "")
 		p.Warn("careful")
