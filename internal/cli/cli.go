@@ -214,6 +214,9 @@ func columnsOf(f *os.File, env hostfacts.Env) func() int {
 		return nil
 	}
 	return func() int {
+		if !foreground(f) {
+			return ui.NotNow
+		}
 		columns, _, _ := term.GetSize(int(f.Fd())) // 0 is a default
 		return columns
 	}

@@ -120,6 +120,7 @@ func (f fakeDocker) run() int {
 		return f.remove(f.parse(1, "--force", "--volumes").args)
 	case "pull":
 		f.add("images", f.parse(1).one(f), nil)
+		fmt.Println("0123456789ab: Pull complete")
 		return 0
 	case "image inspect":
 		return f.inspectImages(f.parse(2, "--format="))

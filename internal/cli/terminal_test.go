@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/creack/pty"
@@ -18,7 +20,20 @@ import (
 // there. It returns what the terminal has shown, and the exit code.
 func (w *world) answers(env, typed []string, args ...string) (shown string, code int) {
 	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), "aifo-coder", args...)
+	var keys []key
+	for _, answer := range typed {
+		keys = append(keys, key{"[y/N] ", answer})
+	}
+	return w.types(env, keys, append([]string{"aifo-coder"}, args...)...)
+}
+
+// key is what is typed when the terminal has shown something since the key before.
+type key struct{ after, text string }
+
+// types is answers for any program, to anything that it shows.
+func (w *world) types(env []string, keys []key, argv ...string) (shown string, code int) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), argv[0], argv[1:]...)
 	cmd.Dir = filepath.Join(w.dir, "src")
 	cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	for name, value := range environment(w.dir, filepath.Join(w.dir, "docker")) {
@@ -29,14 +44,16 @@ func (w *world) answers(env, typed []string, args ...string) (shown string, code
 	require.NoError(w.t, err)
 	defer func() { _ = master.Close() }()
 	var out bytes.Buffer
-	for i, answer := range typed {
-		for bytes.Count(out.Bytes(), []byte("[y/N] ")) <= i {
+	seen := 0
+	for _, k := range keys {
+		for !bytes.Contains(out.Bytes()[seen:], []byte(k.after)) {
 			var b [256]byte
 			n, err := master.Read(b[:])
 			require.NoError(w.t, err, "%s", out.String())
 			out.Write(b[:n])
 		}
-		_, err := io.WriteString(master, answer)
+		seen = out.Len()
+		_, err := io.WriteString(master, k.text)
 		require.NoError(w.t, err)
 	}
 	_, _ = io.Copy(&out, master) // EIO at its end
@@ -84,6 +101,58 @@ func TestBannerIsForTerminals(t *testing.T) {
 	r := w.start(".", nil, "--toolchain", "rust", "aider")
 	r.ends(0)
 	require.NotContains(t, r.err.String(), "keys with the agent")
+}
+
+// TestPullOnATerminal: the engine's own progress is there, in place of ours.
+func TestPullOnATerminal(t *testing.T) {
+	w := newWorld(t)
+	args := []string{"toolchain", "python", "--", "python"}
+	shown, code := w.answers(nil, nil, args...)
+	require.Zero(t, code, shown)
+	require.Contains(t, shown, "aifo-coder: pulling image python:3.12-slim\r\n0123456789ab: Pull complete\r\n")
+	require.NotContains(t, shown, "took")
+
+	w = newWorld(t)
+	shown, code = w.answers(nil, nil, append([]string{"--quiet"}, args...)...)
+	require.Zero(t, code, shown)
+	require.NotContains(t, shown, "ull")
+
+	w = newWorld(t)
+	shown, code = w.answers([]string{"TERM=dumb"}, nil, args...)
+	require.Zero(t, code, shown)
+	require.NotContains(t, shown, "Pull complete")
+	require.Contains(t, shown, "pulling image python:3.12-slim took ")
+}
+
+// TestCtrlCWhileSomethingIsUnderWay leaves a terminal on which nothing of it is left.
+func TestCtrlCWhileSomethingIsUnderWay(t *testing.T) {
+	w := newWorld(t)
+	shown, code := w.types(blockAt("exec aifo-tc-rust ready"), []key{{"starting the rust sidecar", "\x03"}}, "aifo-coder", "toolchain", "rust", "--", "cargo")
+	require.Equal(t, 130, code, shown)
+	require.True(t, strings.HasSuffix(shown, "\r\x1b[K"), "%q", shown)
+	require.Empty(t, w.left())
+}
+
+// TestStopShowsWhatItWaitsFor, until it is told not to wait.
+func TestStopShowsWhatItWaitsFor(t *testing.T) {
+	w := newWorld(t)
+	r := w.running("FAKE_DOCKER_STUBBORN=1")
+	shown, code := w.types(nil, []key{{"ending session lives", "\x03"}}, "aifo-coder", "stop")
+	require.Equal(t, 130, code, shown)
+	require.True(t, strings.HasSuffix(shown, "\r\x1b[K"), "%q", shown)
+	r.signal(syscall.SIGTERM) // the second
+	r.ends(143)
+}
+
+// TestNothingIsDrawnBehindAPrompt: the line there is the shell's.
+func TestNothingIsDrawnBehindAPrompt(t *testing.T) {
+	w := newWorld(t)
+	r := w.running("FAKE_DOCKER_STUBBORN=1")
+	shown, code := w.types(nil, nil, "sh", "-c", "set -m; aifo-coder stop --time 1s & wait")
+	require.Zero(t, code, shown)
+	require.Contains(t, shown, "did not end within 1s and was killed")
+	require.NotContains(t, shown, "ending session")
+	r.ends(-1)
 }
 
 // TestHelpIsAsWideAsTheTerminal also is that of a terminal that is narrow.

@@ -12,15 +12,18 @@ import (
 // mode of the terminal is changed for it, so that whoever is killed leaves some text and nothing else.
 type Screen struct {
 	w       io.Writer
-	columns func() int // of the terminal, at this moment; nil where there is none
+	columns func() int // of the terminal, or NotNow; nil where there is none
 
 	mu    sync.Mutex
 	works []*Work // under way; the latest is shown
 	drawn bool
 }
 
-// NewScreen returns the screen that w writes to. columns tells the width of the terminal, and is nil
-// where there is none on which a line can be drawn again.
+// NotNow is the number of columns of a terminal that is another program's at the moment.
+const NotNow = -1
+
+// NewScreen returns the screen that w writes to. columns tells the width of the terminal at each moment: 0
+// where it does not say, or NotNow. It is nil where there is none on which a line can be drawn again.
 func NewScreen(w io.Writer, columns func() int) *Screen {
 	return &Screen{w: w, columns: columns}
 }
@@ -61,7 +64,10 @@ func (s *Screen) draw() {
 		return
 	}
 	columns := s.columns()
-	if columns <= 0 { // the terminal does not say
+	switch columns {
+	case NotNow:
+		return
+	case 0:
 		columns = DefaultWidth
 	}
 	s.print(eraseLine + s.works[len(s.works)-1].line(columns))

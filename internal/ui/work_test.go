@@ -112,6 +112,7 @@ func TestWorkInPlainLines(t *testing.T) {
 				w.Advance()
 				wait(tt.took)
 				w.End(tt.err)
+				w.End(tt.err)
 				wait(time.Minute)
 				require.Equal(t, tt.want, out.String())
 			})
@@ -236,6 +237,17 @@ func TestWorkIsOneLine(t *testing.T) {
 			w.End(nil)
 		})
 	}
+}
+
+// TestWorkInTheBackground: the terminal is somebody else's for the time being.
+func TestWorkInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, out := terminal(ui.NotNow)
+		w := p.Begin("making things")
+		wait(time.Minute)
+		require.Empty(t, out.String())
+		w.End(nil)
+	})
 }
 
 func TestWorkIsColouredLikeANotice(t *testing.T) {
