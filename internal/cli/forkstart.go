@@ -167,7 +167,9 @@ func (s *forkStart) confirm(ctx context.Context) error {
 	if s.spec.IncludeDirty {
 		return nil
 	}
+	work := s.app.printer.Begin("looking for changes that are not committed")
 	dirty, err := s.service.Dirty(ctx, s.repo)
+	work.End(err)
 	if err != nil || len(dirty) == 0 {
 		return err
 	}

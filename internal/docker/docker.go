@@ -18,7 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
 
@@ -440,21 +439,6 @@ func (c Client) Volumes(ctx context.Context, names []string) ([]string, error) {
 		}
 	}
 	return found, nil
-}
-
-// Pull pulls an image. The engine's command line shows on the terminal how it goes on, and what
-// goes wrong where it is podman's; with a nil one it says nothing.
-func (c Client) Pull(ctx context.Context, image string, terminal *os.File) error {
-	cmd := c.Cmd(dockerargs.Pull(image))
-	switch {
-	case terminal == nil:
-	case c.Engine == Podman:
-		cmd.Stderr = terminal
-	default:
-		cmd.Stdout = terminal
-	}
-	c.Traced(cmd.Argv)
-	return proc.Run(ctx, cmd)
 }
 
 // Do runs a command that changes something on the engine and discards its output.
