@@ -205,7 +205,12 @@ func (a *app) awaitPanes(ctx context.Context, s fork.Service, r fork.Record) err
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	err := fork.Waiter{Store: s.Store, Record: r, Self: s.Self, Changed: a.tellEnd}.Wait(ctx)
+	work := a.printer.Begin("waiting for the agents").Of(len(r.Panes))
+	err := fork.Waiter{Store: s.Store, Record: r, Self: s.Self, Changed: func(index int, st fork.PaneStatus) {
+		a.tellEnd(index, st)
+		work.Advance()
+	}}.Wait(ctx)
+	work.End(err)
 	if is[*session.SignalError](err) && r.Runner != fork.RunnerPlain {
 		a.printer.Notice("the agents go on; aifo-coder fork attach shows them, and aifo-coder fork merge brings their work back")
 	}
