@@ -92,17 +92,31 @@ func (e *Executor) Wait(ctx context.Context, kind, id string, cmd proc.Cmd) (int
 // the sidecar is gone. Only these codes are docker's, so the question costs a
 // call nothing that succeeds.
 func (e *Executor) checkCode(ctx context.Context, kind string, code int) error {
-	if code != 1 && code != 125 && code != 126 && code != 127 && code != 137 {
+	if code != 1 && code != 125 && code != 126 && code != 127 && code != codeKilled {
 		return nil
 	}
-	return e.Alive(ctx, kind)
+	if err := e.Alive(ctx, kind); err != nil || code != codeKilled {
+		return err
+	}
+	// A container whose processes have just been killed counts as running for a moment; but nothing starts in it.
+	if e.helper(ctx, kind, "ready") != nil {
+		return hasEnded(kind)
+	}
+	return nil
+}
+
+// codeKilled is the exit code of what SIGKILL ended.
+const codeKilled = 137
+
+func hasEnded(kind string) error {
+	return fmt.Errorf("the %s has ended; start the session again", place(kind))
 }
 
 // Alive returns an error when the sidecar of kind does not run.
 func (e *Executor) Alive(ctx context.Context, kind string) error {
 	running, err := e.Docker.ContainerRunning(ctx, e.Container(kind))
 	if err == nil && !running {
-		return fmt.Errorf("the %s has ended; start the session again", place(kind))
+		return hasEnded(kind)
 	}
 	return err
 }

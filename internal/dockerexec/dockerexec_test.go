@@ -47,6 +47,9 @@ func TestRun(t *testing.T) {
 		if asksDocker {
 			answers = append(answers, fakedocker.Answer{Argv: isRunning, Out: "true\n"})
 		}
+		if code == 137 {
+			answers = append(answers, fakedocker.Answer{Argv: helper("ready")})
+		}
 		fakedocker.Install(t, answers...)
 		var stdin *strings.Reader
 		if code == 2 {
@@ -70,6 +73,17 @@ func TestSidecarHasEnded(t *testing.T) {
 		_, err := executor().Run(t.Context(), call(nil, &out, &errOut))
 		require.ErrorContains(t, err, "the rust sidecar has ended")
 	}
+}
+
+// TestSidecarIsBeingRemoved: its processes were killed, and the engine still says that it runs.
+func TestSidecarIsBeingRemoved(t *testing.T) {
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: ask(false), Code: 137}, fakedocker.Answer{Argv: isRunning, Out: "true\n"},
+		fakedocker.Answer{Argv: helper("ready"), Err: "cannot exec in a stopped container", Code: 126},
+	)
+	var out, errOut bytes.Buffer
+	_, err := executor().Run(t.Context(), call(nil, &out, &errOut))
+	require.ErrorContains(t, err, "the rust sidecar has ended")
 }
 
 // TestEndOfACall: killing the docker command would leave the tool running, so
