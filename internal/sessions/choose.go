@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,8 +107,8 @@ func (s Session) Own() error {
 }
 
 // Choose returns the session that is meant: with asked the one whose id it is, or begins
-// with; otherwise the only one that runs in the workspace, or in fork mode on it, or of the
-// user at all. It returns a *NotFoundError, an *AmbiguousError or a *ForeignError.
+// with; otherwise the only one that runs in the workspace, or in fork mode on it, or in a
+// directory around it, or of the user at all. It returns a *NotFoundError, an *AmbiguousError or a *ForeignError.
 func Choose(list []Session, asked, workspace string) (Session, error) {
 	fits := named(list, asked)
 	if asked == "" {
@@ -140,6 +141,7 @@ func meant(list []Session, workspace string) []Session {
 	for _, near := range []func(Session) bool{
 		func(s Session) bool { return s.Workspace == workspace },
 		func(s Session) bool { return s.Pane != nil && s.Pane.Repository == workspace },
+		func(s Session) bool { return strings.HasPrefix(workspace, s.Workspace+string(filepath.Separator)) },
 	} {
 		if here := filter(own, near); len(here) > 0 {
 			return here

@@ -183,6 +183,8 @@ func TestChoose(t *testing.T) {
 		"the workspace's":         {list, "", "/a", "aa11", nil},
 		"several in a workspace":  {list, "", "/b", "", new(*sessions.AmbiguousError)},
 		"a pane of the workspace": {list, "", "/repo", "abc-1", nil},
+		"around the directory":    {list, "", "/a/sub/dir", "aa11", nil},
+		"another with its prefix": {list, "", "/another", "", new(*sessions.AmbiguousError)},
 		"several anywhere":        {list, "", "/none", "", new(*sessions.AmbiguousError)},
 		"the only one":            {list[:1], "", "/none", "aa11", nil},
 		"the only one of mine":    {[]sessions.Session{theirs, list[0], list[6], list[3]}, "", "/none", "aa11", nil},
