@@ -107,12 +107,14 @@ func (a *app) attachTo(ctx context.Context, id, kind string, argv []string) (ses
 	if err != nil {
 		return none, err
 	}
+	there := h.facts
+	there.Workspace = s.Workspace
 	attached := session.Attached{
 		Facts: h.facts, Docker: a.docker(), Streams: a.streams, Kinds: kinds, Notice: a.printer.Notice,
 		Container: c.Name, Limit: limit, Grace: max(grace, 0),
 		Call: plan.Call{
 			Kind: c.Kind, Argv: argv, Stdin: true, TTY: h.facts.Interactive(),
-			Cwd: plan.Workdir(s.Workspace, h.facts.Cwd, c.Workspace(s.Workspace, execproto.Workspace)),
+			Cwd: plan.Workdir(there, c.Workspace(s.Workspace, execproto.Workspace)),
 		},
 	}
 	return a.completeAttached(ctx, attached, c)

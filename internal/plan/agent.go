@@ -3,7 +3,6 @@ package plan
 import (
 	"maps"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -163,7 +162,7 @@ func (b planner) repositoryMounts() []dockerargs.Mount {
 // below a directory of the agent's own, named like its last part.
 func (b planner) stateDir(container string) string {
 	rel := strings.TrimPrefix(container, execproto.Home+"/")
-	return filepath.Join(b.f.StateDir, b.o.Agent.Name, strings.ReplaceAll(rel, "/", "_"))
+	return hostJoin(b.f, b.f.StateDir, b.o.Agent.Name, strings.ReplaceAll(rel, "/", "_"))
 }
 
 // agentEnv returns the variables of the agent in a fixed order.

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
@@ -37,11 +36,11 @@ func configFiles(a *agent.Agent, f hostfacts.Facts) []configFile {
 	}
 	var list []configFile
 	for _, name := range a.Config {
-		own := filepath.Join(f.Home, filepath.FromSlash(name))
+		own := hostJoin(f, f.Home, name)
 		if rest, ok := strings.CutPrefix(name, ".config/"); ok {
-			own = filepath.Join(f.ConfigHome, filepath.FromSlash(rest))
+			own = hostJoin(f, f.ConfigHome, rest)
 		}
-		list = append(list, configFile{name, []string{filepath.Join(f.ConfigDir, a.Name, path.Base(name)), own}})
+		list = append(list, configFile{name, []string{hostJoin(f, f.ConfigDir, a.Name, path.Base(name)), own}})
 	}
 	return list
 }

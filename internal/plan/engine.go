@@ -97,7 +97,7 @@ func Where(f hostfacts.Facts, id, image, dir string) dockerargs.Run {
 		Remove: true, Name: "aifo-" + id, Labels: planner{f: f, id: id}.labels(""), Network: noNetwork, User: bootUser, PidsLimit: DefaultPids, LogDriver: "none",
 		Mounts: []dockerargs.Mount{
 			dockerargs.BindRO(f.Workspace, execproto.Workspace),
-			dockerargs.BindRO(path.Join(f.ShimDir, path.Base(execproto.ShimBinary)), execproto.ShimBinary),
+			dockerargs.BindRO(hostJoin(f, f.ShimDir, path.Base(execproto.ShimBinary)), execproto.ShimBinary),
 			dockerargs.BindRO(dir, whereDir),
 		},
 		Entrypoint: execproto.ShimBinary, Image: image, Args: []string{samehost.Command, execproto.Workspace, whereDir},

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
@@ -296,7 +295,7 @@ func (p Proxy) TCP() bool { return p.SocketDir == "" && !p.Tunnel }
 // kind sees.
 func (b planner) socketDir(kind string) string {
 	_, dir := lock.Session(b.f.RuntimeDir, b.id)
-	return filepath.Join(dir, kind)
+	return hostJoin(b.f, b.f.RuntimeDir, filepath.Base(dir), kind)
 }
 
 // SocketDirs returns the host directories of sockets, each once.
@@ -364,16 +363,16 @@ func (b planner) workspaceEnv() []dockerargs.Env {
 }
 
 // workdir returns the caller's directory as containers see it.
-func (b planner) workdir() string { return Workdir(b.f.Workspace, b.f.Cwd, b.mountPoint()) }
+func (b planner) workdir() string { return Workdir(b.f, b.mountPoint()) }
 
-// Workdir returns the directory of the host as a container sees it that has the workspace
+// Workdir returns the working directory as a container sees it that has the workspace
 // at root: root itself for one outside of the workspace.
-func Workdir(workspace, dir, root string) string {
-	rel, err := filepath.Rel(workspace, dir)
-	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+func Workdir(f hostfacts.Facts, root string) string {
+	rel, ok := below(f, f.Workspace, f.Cwd)
+	if !ok {
 		return root // the workspace was chosen elsewhere
 	}
-	return path.Join(root, filepath.ToSlash(rel))
+	return path.Join(root, rel)
 }
 
 // Commands returns the vectors of every docker command that changes something,

@@ -98,6 +98,21 @@ func compareGolden(t *testing.T, name, got string) {
 	}
 }
 
+// TestWindows: a session on Windows with Docker Desktop, whatever system the test runs on.
+func TestWindows(t *testing.T) {
+	const home = `C:\Users\Ann Example`
+	f := facts()
+	f.GOOS, f.Home = "windows", home
+	f.Cwd, f.Workspace = home+`\src\app\sub`, home+`\src\app`
+	f.RuntimeDir, f.CacheDir, f.StateDir = home+`\AppData\Local\Temp\aifo-coder`, home+`\AppData\Local\aifo-coder`, home+`\.local\state\aifo-coder`
+	f.ShimDir = f.CacheDir + `\shims\0123456789abcdef`
+	f.ConfigHome, f.ConfigDir = home+`\.config`, home+`\.config\aifo-coder`
+	f.Files = map[string]string{home + `\.config\aifo-coder\codex\config.toml`: home + `\.config\aifo-coder\codex\config.toml`}
+	f.Engine = desktop().Engine
+	p := plan.Build(plan.Options{Agent: mustAgent(t, "codex"), Toolchains: selected(t, "rust")}, f, "s0m31d00")
+	compareGolden(t, "windows", lines(p))
+}
+
 func TestSecretsAreNeverInAVector(t *testing.T) {
 	for _, a := range agent.All() {
 		p := plan.Build(plan.Options{Agent: &a, Toolchains: selected(t, "rust")}, facts(), "id")
@@ -417,8 +432,24 @@ func TestAgentOf(t *testing.T) {
 }
 
 func TestWorkdirIn(t *testing.T) {
-	for dir, want := range map[string]string{"/ws": "/w", "/ws/a/b": "/w/a/b", "/ws/..a": "/w/..a", "/": "/w", "/wsx": "/w", "": "/w"} {
-		require.Equal(t, want, plan.Workdir("/ws", dir, "/w"), dir)
+	for _, tt := range []struct{ goos, workspace, dir, want string }{
+		{"linux", "/ws", "/ws", "/w"},
+		{"linux", "/ws", "/ws/a/b", "/w/a/b"},
+		{"linux", "/ws", "/ws/..a", "/w/..a"},
+		{"linux", "/ws", "/", "/w"},
+		{"linux", "/ws", "/wsx", "/w"},
+		{"linux", "/ws", "/WS/a", "/w"},
+		{"linux", "/ws", "", "/w"},
+		{"linux", "/", "/a/b", "/w/a/b"},
+		{"linux", "/ws", `/ws/a\b`, `/w/a\b`},
+		{"windows", `C:\src\app`, `C:\src\app`, "/w"},
+		{"windows", `C:\src\app`, `c:\SRC\app\a b\c`, "/w/a b/c"},
+		{"windows", `C:\src\app`, `C:\src\apple`, "/w"},
+		{"windows", `C:\`, `C:\src`, "/w/src"},
+		{"windows", `\\server\share\app`, `\\server\share\app\sub`, "/w/sub"},
+	} {
+		f := hostfacts.Facts{GOOS: tt.goos, Workspace: tt.workspace, Cwd: tt.dir}
+		require.Equal(t, tt.want, plan.Workdir(f, "/w"), "%+v", tt)
 	}
 }
 

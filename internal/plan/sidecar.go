@@ -133,7 +133,7 @@ func (b planner) sidecarMounts(k toolchain.Kind) []dockerargs.Mount {
 	mounts := []dockerargs.Mount{
 		dockerargs.Bind(b.f.Workspace, b.mountPoint()),
 		// The static binary alone: a sidecar has the tools, not their shims.
-		dockerargs.BindRO(path.Join(b.f.ShimDir, path.Base(execproto.ShimBinary)), execproto.ShimBinary),
+		dockerargs.BindRO(hostJoin(b.f, b.f.ShimDir, path.Base(execproto.ShimBinary)), execproto.ShimBinary),
 	}
 	mounts = append(mounts, b.repositoryMounts()...)
 	if !b.o.NoCache {
