@@ -19,7 +19,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
-const details = "[{{json .Id}},{{json .Config.Labels}},{{json .Name}},{{json .Config.Image}},{{json .State.Status}}," +
+const details = `["{{.Id}}",` + "{{json .Config.Labels}},{{json .Name}},{{json .Config.Image}},{{json .State.Status}}," +
 	"{{json .State.Pid}},{{json .Created}},{{json .HostConfig.LogConfig.Type}},{{json .Config.Cmd}},{{json .Mounts}}]"
 
 // line is what docker inspect prints of a container.
