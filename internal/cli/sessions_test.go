@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +59,8 @@ func TestPsAndExecOfARunningSession(t *testing.T) {
 	w.awaitContainer("aifo-tc-rust-lives")
 	require.Regexp(t, `(?m)^lives +running +\d+s +\S+ +shell in `, w.output(0, nil, "ps"))
 	w.output(9, []string{"FAKE_DOCKER_EXIT=9"}, "exec", "rust", "--", "cargo", "-V")
+	looks := `"aifo-tc-rust-lives","/opt/aifo/bin/aifo-shim","ports"`
+	require.Eventually(t, func() bool { return strings.Contains(w.log(), looks) }, patience, 10e6, "the session looks at the ports of what another process runs")
 	require.Regexp(t, `^docker exec --interactive --user 1234:567 --env AIFO_EXEC_ID=[0-9a-z]{8} aifo-tc-rust-lives `+
 		`/opt/aifo/bin/aifo-shim run --kind rust --cwd /workspace -- cargo -V\n$`, w.output(0, nil, "--dry-run", "exec", "rust", "--", "cargo", "-V"))
 	require.Regexp(t, ` --env PATH=/opt/aifo/bin:/image/bin aifo-coder-shell-lives .* --kind agent --cwd /workspace -- ls\n$`,

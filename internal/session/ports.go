@@ -54,6 +54,7 @@ func (s *Session) openPorts() *ports.Bridge {
 		b.Close()
 		return nil
 	})
+	s.listenCalls(b.Begin)
 	return b
 }
 
