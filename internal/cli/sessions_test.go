@@ -74,6 +74,18 @@ func TestPsAndExecOfARunningSession(t *testing.T) {
 	w.output(1, nil, "stop")
 }
 
+// TestPsShowsPorts: those that the system chose as they are, and none of a session without.
+func TestPsShowsPorts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("", append(blockAt("run aifo-coder-shell"), "AIFO_CODER_FORK_SESSION=lives"), "--publish", "0:3000", "shell")
+	r.blocked()
+	require.Regexp(t, `(?m)^  port +- +- +- +127\.0\.0\.1:[1-9]\d*->3000$`, w.output(0, nil, "ps"))
+	require.Regexp(t, `"ports": \[\s+{\s+"host": "127\.0\.0\.1:[1-9]\d*",\s+"container": 3000\s+}`, w.output(0, nil, "ps", "--json"))
+	r.signal(syscall.SIGTERM)
+	r.ends(143)
+}
+
 // TestExecPassesSignalsOn: they reach the command, not docker alone, and the session goes on.
 func TestExecPassesSignalsOn(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/ports"
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/resident"
 )
 
@@ -32,6 +33,15 @@ func (s *Session) publish(context.Context) error {
 		s.Notice(fmt.Sprintf("%s of this machine leads to port %d of the session", l.Port.Host, l.Port.Container))
 	}
 	return nil
+}
+
+// publishedPorts returns them, with those that the system chose.
+func (s *Session) publishedPorts() []publish.Port {
+	var list []publish.Port
+	for _, l := range s.published {
+		list = append(list, l.Port)
+	}
+	return list
 }
 
 // openPorts begins to lead ports from container to container, and those that are published. It
