@@ -85,19 +85,21 @@ func sum(block []byte, n int) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// portWays are the ways in which containers and this process reach each other, and how many MiB
-// are fetched from this machine: a gibibyte by a socket, and by a docker exec.
+// portWays are the ways in which containers and this process reach each other, whether the agent's
+// container does by a mounted socket, and how many MiB are fetched from this machine: a gibibyte by a
+// socket, and by a docker exec.
 var portWays = map[string]struct {
 	flags, env []string
+	socket     bool
 	big        int
 }{
-	"tcp":                        {big: 1024},
-	"unix socket":                {flags: []string{"--toolchain-unix-socket"}, big: 64},
-	"no network":                 {flags: []string{"--network-policy", "none"}, big: 64},
+	"tcp":                        {socket: true, big: 1024},
+	"unix socket":                {flags: []string{"--toolchain-unix-socket"}, socket: true, big: 64},
+	"no network":                 {flags: []string{"--network-policy", "none"}, socket: true, big: 64},
 	"stream":                     {env: []string{"AIFO_TOOLCHAIN_EXEC=stream"}, big: 64},
 	"stream and no network":      {flags: []string{"--network-policy", "none"}, env: []string{"AIFO_TOOLCHAIN_EXEC=stream"}, big: 1024},
 	"docker exec":                {env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}, big: 64},
-	"docker exec and no network": {flags: []string{"--network-policy", "none"}, env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}, big: 64},
+	"docker exec and no network": {flags: []string{"--network-policy", "none"}, env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}, socket: true, big: 64},
 }
 
 // TestPortsInAgent: what a tool serves on the loopback of its sidecar is there on the agent's, and
@@ -111,6 +113,7 @@ func TestPortsInAgent(t *testing.T) {
 			r := c.script(waits+`
 				node server.js 8000 & server=$!
 				up http://localhost:8000/ && curl -sS http://localhost:8000/ http://127.0.0.1:8000/
+				grep -lz 'ports.soc[k]' /proc/[0-9]*/cmdline 2>/dev/null | wc -l
 				curl -sS 'http://localhost:8000/big?n=64' | sha256sum
 				curl -sS --parallel --parallel-immediate --parallel-max 200 'http://localhost:8000/?[1-200]' 2>/dev/null | sort | uniq -c
 				curl -sS http://localhost:8000/die; echo " $?"
@@ -120,8 +123,9 @@ func TestPortsInAgent(t *testing.T) {
 				up http://localhost:8000/server.js && curl -sS http://localhost:8000/server.js | sha256sum
 				kill $server; await down http://localhost:8000/ && echo gone again
 			`, append(way.flags, "--toolchain", "node", "--toolchain", "python")...)
+			links := map[bool]string{true: "1\n", false: "0\n"}[way.socket]
 			require.Equal(t, 0, r.code)
-			require.Equal(t, "hello from 8000\nhello from 8000\n"+sum(block, 64)+"  -\n    200 hello from 8000\nhalf 18\ngone\n"+
+			require.Equal(t, "hello from 8000\nhello from 8000\n"+links+sum(block, 64)+"  -\n    200 hello from 8000\nhalf 18\ngone\n"+
 				sum([]byte(nodeServer), 1)+"  -\ngone again\n", r.stdout)
 		})
 	}
@@ -183,6 +187,29 @@ func TestPortsOfAgentWin(t *testing.T) {
 	`, "--toolchain", "node")
 	require.Equal(t, "own\nhello from 8000\n", r.stdout)
 	require.Contains(t, r.stderr, "port 8000 of the agent's container is in use there: localhost:8000 is not the server in the node sidecar")
+}
+
+// TestPortsOfExec: what a person serves by exec is there as what a tool serves, though none was
+// called in that sidecar.
+func TestPortsOfExec(t *testing.T) {
+	c := self(t)
+	c.block()
+	s := c.start("--toolchain", "node", "--publish", "0:3000", "shell", "--", "bash", "-c", waits+`
+		echo READY
+		up http://localhost:3000/ && echo "the agent got $(curl -sS http://localhost:3000/)"
+		await down http://localhost:3000/
+	`)
+	var list []listed
+	eventually(t, func() bool { list = c.ps(); return len(list) == 1 && list[0].kinds() == "agent running, node running" }, "the sidecar runs")
+	addr := s.published(t, "3000")
+	require.Len(t, list[0].Ports, 1)
+	require.Equal(t, addr, list[0].Ports[0].Host)
+	x := c.begin("exec", "node", "--", "node", "server.js", "3000")
+	awaitServer(t, "http://"+addr, "hello from 3000")
+	eventually(t, func() bool { return strings.Contains(s.out.String(), "the agent got hello from 3000") }, "the agent's container has the port")
+	require.NoError(t, x.cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, 130, x.end(t), x.out.String())
+	require.Equal(t, 0, s.end(t), s.out.String())
 }
 
 // publishedRE finds the port of this machine that the system chose, and where it leads.

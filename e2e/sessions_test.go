@@ -22,6 +22,10 @@ type listed struct {
 		SID   string
 		Index int
 	}
+	Ports []struct {
+		Host      string
+		Container int
+	}
 	Containers []struct{ Kind, State string }
 }
 

@@ -111,7 +111,7 @@ func (a *app) attachTo(ctx context.Context, id, kind string, argv []string) (ses
 	there.Workspace = s.Workspace
 	attached := session.Attached{
 		Facts: h.facts, Docker: a.docker(), Streams: a.streams, Kinds: kinds, Notice: a.printer.Notice,
-		Container: c.Name, Limit: limit, Grace: max(grace, 0),
+		Session: s.ID, Container: c.Name, Limit: limit, Grace: max(grace, 0),
 		Call: plan.Call{
 			Kind: c.Kind, Argv: argv, Stdin: true, TTY: h.facts.Interactive(),
 			Cwd: plan.Workdir(there, c.Workspace(s.Workspace, execproto.Workspace)),

@@ -557,6 +557,10 @@ func (f fakeDocker) runContainer() int {
 		fmt.Fprintln(os.Stderr, "docker: network "+net+" not found")
 		return 125
 	}
+	if dir := socketDir(p); dir != "" {
+		_, err := os.Stat(dir)
+		f.check(err)
+	}
 	f.add("containers", name, labels(p.opts["--label"]))
 	f.put("containers", name, object{Labels: labels(p.opts["--label"]), Mounts: volumes(p.opts["--mount"])})
 	if _, detached := p.opts["--detach"]; detached {
@@ -608,13 +612,21 @@ func (f fakeDocker) diagnose(p parsed) {
 	}
 }
 
+// socketDir is the directory that the container has for sockets, or empty.
+func socketDir(p parsed) string {
+	for _, m := range p.opts["--mount"] {
+		if source, ok := strings.CutSuffix(m, ",target=/run/aifo,readonly"); ok {
+			return strings.TrimPrefix(source, "type=bind,source=")
+		}
+	}
+	return ""
+}
+
 // connect connects to the proxy as a shim would, by TCP or by the mounted socket, and waits until it is served.
 func (f fakeDocker) connect(p parsed) {
 	network, address := "tcp", strings.NewReplacer("http://host.docker.internal", "127.0.0.1", "/exec", "").Replace(os.Getenv("AIFO_TOOLEEXEC_URL"))
-	for _, m := range p.opts["--mount"] {
-		if source, ok := strings.CutSuffix(m, ",target=/run/aifo,readonly"); ok {
-			network, address = "unix", filepath.Join(strings.TrimPrefix(source, "type=bind,source="), "toolexec.sock")
-		}
+	if address == "" {
+		network, address = "unix", filepath.Join(socketDir(p), "toolexec.sock")
 	}
 	c, err := net.Dial(network, address)
 	f.check(err)
@@ -706,6 +718,8 @@ func (f fakeDocker) exec() int {
 		return f.block(container)
 	case "serve":
 		return f.serve(container)
+	case "ports":
+		return f.ports()
 	case "run":
 		if code := f.block(container); code != 0 {
 			return code
@@ -736,6 +750,17 @@ func (f fakeDocker) serve(container string) int {
 		return code
 	}
 	f.check(execproto.NewMuxWriter(os.Stdout).Write(execproto.MuxHello, 0, nil))
+	_, err := io.Copy(io.Discard, os.Stdin)
+	f.check(err)
+	return 0
+}
+
+// ports is the end of a port link on which nothing happens. It cannot connect to a socket.
+func (f fakeDocker) ports() int {
+	if slices.Contains(f.argv, "--connect") {
+		fmt.Fprintln(os.Stderr, "cannot connect")
+		return 1
+	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	f.check(err)
 	return 0
@@ -790,7 +815,9 @@ func dockerlogMain() {
 }
 
 func changes(argv []string) bool {
-	helper := func(w string) bool { return slices.Contains([]string{"ready", "serve", "which", "signal", "end"}, w) }
+	helper := func(w string) bool {
+		return slices.Contains([]string{"ready", "serve", "ports", "which", "signal", "end"}, w)
+	}
 	switch argv[0] {
 	case "run", "rm", "pull":
 		return true

@@ -21,7 +21,7 @@ func (a *app) psCmd() *cobra.Command {
 		Use:   "ps",
 		Short: "List the sessions of this machine, with their containers",
 		Long: `List the sessions of this machine, oldest first, each with its containers: whether somebody still looks after it, its age,
-and the memory that it uses. A session is "dead" when its process was killed and left containers behind, which "clean"
+and the memory that it uses. A line each tells which ports of this machine lead into it (--publish). A session is "dead" when its process was killed and left containers behind, which "clean"
 removes, and "elsewhere" when it belongs to another host with the same engine.`,
 		Example: `  aifo-coder ps
   aifo-coder ps --json`,
@@ -85,16 +85,7 @@ func (s screen) sessions(list []sessions.Session, now time.Time) error {
 	colours := []string{psBold}
 	t := newTable(&text, "SESSION", "STATE", "AGE", "MEMORY", "WHAT")
 	for _, one := range list {
-		t.row(foreign.Printable(one.ID), string(one.State), age(one.Since, now), memory(one.Memory), foreign.Printable(what(one)))
-		colour := psBold
-		if one.State == sessions.Dead {
-			colour = psYellow
-		}
-		colours = append(colours, colour)
-		for _, c := range one.Containers {
-			t.row("  "+foreign.Printable(c.Kind), foreign.Printable(c.State), age(c.Created, now), memory(c.Memory), foreign.Printable(c.Image))
-			colours = append(colours, "")
-		}
+		colours = append(colours, addSession(t, one, now)...)
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -105,6 +96,24 @@ func (s screen) sessions(list []sessions.Session, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// addSession adds the lines of a session to the table, and returns their colours. Ports have lines
+// of their own: beside the rest of a session they would leave no room for it.
+func addSession(t table, one sessions.Session, now time.Time) (colours []string) {
+	t.row(foreign.Printable(one.ID), string(one.State), age(one.Since, now), memory(one.Memory), foreign.Printable(what(one)))
+	for _, p := range one.Ports {
+		t.row("  port", "-", "-", "-", fmt.Sprintf("%s->%d", p.Host, p.Container))
+	}
+	for _, c := range one.Containers {
+		t.row("  "+foreign.Printable(c.Kind), foreign.Printable(c.State), age(c.Created, now), memory(c.Memory), foreign.Printable(c.Image))
+	}
+	colours = make([]string, 1+len(one.Ports)+len(one.Containers))
+	colours[0] = psBold
+	if one.State == sessions.Dead {
+		colours[0] = psYellow
+	}
+	return colours
 }
 
 // line returns a line as it is to be written.

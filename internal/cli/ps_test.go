@@ -2,11 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
@@ -27,12 +29,23 @@ func TestScreen(t *testing.T) {
 	list := []sessions.Session{
 		{ID: "abc", Agent: "aider", Workspace: "/wörkspace/long", State: sessions.Dead, Since: now},
 		{ID: "def-2", Agent: "aider", Workspace: "/r/clone", State: sessions.Running, Since: now, Pane: &sessions.Pane{SID: "def", Index: 2, Repository: "/r"}},
+		{
+			ID: "ghi", Agent: "shell", Workspace: "/w", State: sessions.Running, Since: now,
+			Ports: []publish.Port{
+				{Host: netip.MustParseAddrPort("127.0.0.1:3000"), Container: 3000}, {Host: netip.MustParseAddrPort("[::1]:8080"), Container: 80},
+			},
+			Containers: []sessions.Container{{Kind: "node", State: "running", Created: now, Image: "node:22"}},
+		},
 	}
 	var out bytes.Buffer
 	require.NoError(t, screen{w: &out}.sessions(list, now))
 	require.Equal(t, `SESSION  STATE    AGE  MEMORY  WHAT
 abc      dead     0s   -       aider in /wörkspace/long
 def-2    running  0s   -       aider, pane 2 of fork session def of /r
+ghi      running  0s   -       shell in /w
+  port   -        -    -       127.0.0.1:3000->3000
+  port   -        -    -       [::1]:8080->80
+  node   running  0s   -       node:22
 `, out.String())
 	out.Reset()
 	require.NoError(t, screen{w: &out, width: 45, colour: true}.sessions(list[:1], now))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +59,8 @@ func TestPsAndExecOfARunningSession(t *testing.T) {
 	w.awaitContainer("aifo-tc-rust-lives")
 	require.Regexp(t, `(?m)^lives +running +\d+s +\S+ +shell in `, w.output(0, nil, "ps"))
 	w.output(9, []string{"FAKE_DOCKER_EXIT=9"}, "exec", "rust", "--", "cargo", "-V")
+	looks := `"aifo-tc-rust-lives","/opt/aifo/bin/aifo-shim","ports"`
+	require.Eventually(t, func() bool { return strings.Contains(w.log(), looks) }, patience, 10e6, "the session looks at the ports of what another process runs")
 	require.Regexp(t, `^docker exec --interactive --user 1234:567 --env AIFO_EXEC_ID=[0-9a-z]{8} aifo-tc-rust-lives `+
 		`/opt/aifo/bin/aifo-shim run --kind rust --cwd /workspace -- cargo -V\n$`, w.output(0, nil, "--dry-run", "exec", "rust", "--", "cargo", "-V"))
 	require.Regexp(t, ` --env PATH=/opt/aifo/bin:/image/bin aifo-coder-shell-lives .* --kind agent --cwd /workspace -- ls\n$`,
@@ -69,6 +72,18 @@ func TestPsAndExecOfARunningSession(t *testing.T) {
 	r.ends(143)
 	require.Empty(t, w.left())
 	w.output(1, nil, "stop")
+}
+
+// TestPsShowsPorts: those that the system chose as they are, and none of a session without.
+func TestPsShowsPorts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("", append(blockAt("run aifo-coder-shell"), "AIFO_CODER_FORK_SESSION=lives"), "--publish", "0:3000", "shell")
+	r.blocked()
+	require.Regexp(t, `(?m)^  port +- +- +- +127\.0\.0\.1:[1-9]\d*->3000$`, w.output(0, nil, "ps"))
+	require.Regexp(t, `"ports": \[\s+{\s+"host": "127\.0\.0\.1:[1-9]\d*",\s+"container": 3000\s+}`, w.output(0, nil, "ps", "--json"))
+	r.signal(syscall.SIGTERM)
+	r.ends(143)
 }
 
 // TestExecPassesSignalsOn: they reach the command, not docker alone, and the session goes on.

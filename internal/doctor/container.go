@@ -149,6 +149,9 @@ func (p prober) tcp(ctx context.Context, pl plan.Plan) ProxyFacts {
 	if err != nil {
 		return ProxyFacts{Listen: err}
 	}
+	if err := makeSocketDirs(pl); err != nil {
+		return ProxyFacts{Listen: errors.Join(err, l.Close())}
+	}
 	defer func() { _ = l.Close() }()
 	return p.reach(ctx, pl, l, ProxyFacts{Address: l.Addr().String()})
 }
@@ -170,11 +173,9 @@ func (p prober) unix(ctx context.Context) ProxyFacts {
 	o.Toolchains, o.UnixSocket = []toolchain.Selection{{Kind: o.Kinds.Kinds()[0]}}, true
 	pl := p.plan("u", o, execproto.NameTools)
 	f := ProxyFacts{Address: execproto.SocketPath, Unix: true}
-	for _, dir := range append([]string{filepath.Dir(pl.Proxy.SocketDir)}, pl.SocketDirs()...) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			f.Listen = err
-			return f
-		}
+	if err := makeSocketDirs(pl); err != nil {
+		f.Listen = err
+		return f
 	}
 	l, err := execproxy.ListenUnix(pl.Proxy.SocketDir)
 	if err != nil {
@@ -184,6 +185,16 @@ func (p prober) unix(ctx context.Context) ProxyFacts {
 	defer func() { _ = l.Close() }()
 	pl.Agent.Network = "none" // a socket needs none
 	return p.reach(ctx, pl, l, f)
+}
+
+// makeSocketDirs makes the directories that containers of the plan mount.
+func makeSocketDirs(pl plan.Plan) error {
+	for _, dir := range pl.SocketDirs() {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reach runs the agent's container of the plan, whose shim connects to the listener.

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 )
 
 // Holder is what the lock's file says of the process that holds it.
@@ -28,6 +30,8 @@ type Holder struct {
 	Start     string    `json:"start,omitempty"` // of the process, as hostfacts.Owner has it
 	Since     time.Time `json:"since"`
 	Workspace string    `json:"workspace"`
+	// Ports are those of this machine that a session leads to its own, with what the system chose.
+	Ports []publish.Port `json:"ports,omitempty"`
 }
 
 // HeldError says that another process holds the lock.

@@ -291,6 +291,10 @@ func (b planner) overSocket() bool {
 // TCP reports whether the proxy listens on a port of this host.
 func (p Proxy) TCP() bool { return p.SocketDir == "" && !p.Tunnel }
 
+// sharesSockets reports whether what runs in containers connects to sockets that this process
+// makes for it, where it need not.
+func (b planner) sharesSockets() bool { return b.o.Exec == ExecResident && b.nativeLinux() }
+
 // socketDir returns the host directory of the sockets that a container of the
 // kind sees.
 func (b planner) socketDir(kind string) string {
@@ -314,6 +318,9 @@ func (p Plan) SocketDirs() []string {
 	}
 	for _, w := range p.WaysOut {
 		add(w.Dir)
+	}
+	for _, e := range p.Ports {
+		add(e.SocketDir)
 	}
 	return dirs
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -366,7 +367,10 @@ func TestSockets(t *testing.T) {
 		require.Equal(t, []string{base + "agent"}, plan.Build(other, facts(), "id").SocketDirs())
 	}
 	o.UnixSocket = false
-	require.Equal(t, []string{base + "rust", base + "node"}, plan.Build(o, facts(), "id").SocketDirs())
+	tcp := plan.Build(o, facts(), "id")
+	require.Equal(t, []string{base + "rust", base + "node", base + "agent"}, tcp.SocketDirs())
+	require.True(t, tcp.Proxy.TCP(), "the agent's directory is for its port link alone")
+	o.Publish = []publish.Port{{Container: 3000}}
 	require.Empty(t, plan.Build(o, desktop(), "id").SocketDirs(), "another kernel")
 	direct := plan.Options{UnixSocket: true, Toolchains: selected(t, "rust"), Args: []string{"cargo"}}
 	require.Empty(t, plan.Build(direct, facts(), "id").SocketDirs())

@@ -20,9 +20,18 @@ type PortEnd struct {
 	Mode netpolicy.Mode
 }
 
-// portEnds returns the containers whose ports are led, none where there is nobody for whom.
+// leadsPorts reports whether there is anybody for whom ports are led.
+func (b planner) leadsPorts() bool {
+	return len(b.o.Publish) > 0 || b.o.Agent != nil && len(b.o.Toolchains) > 0
+}
+
+// portsBySocket reports whether the containers get a directory for the socket of their port links,
+// whatever else is in it.
+func (b planner) portsBySocket() bool { return b.leadsPorts() && b.sharesSockets() }
+
+// portEnds returns the containers whose ports are led.
 func (b planner) portEnds() []PortEnd {
-	if b.o.Agent == nil && len(b.o.Publish) == 0 || len(b.o.Toolchains) == 0 && len(b.o.Publish) == 0 {
+	if !b.leadsPorts() {
 		return nil
 	}
 	var list []PortEnd
@@ -63,7 +72,7 @@ func Ports(container, user, connect string) dockerargs.Exec {
 // agentSocketDir returns the host directory that the agent's container has at
 // execproto.SocketDir, or "".
 func (b planner) agentSocketDir(p *Proxy) string {
-	if b.tunnelled(KindAgent) || (p == nil || p.SocketDir == "") && !b.hasWayOut(KindAgent) {
+	if b.tunnelled(KindAgent) || (p == nil || p.SocketDir == "") && !b.hasWayOut(KindAgent) && !b.portsBySocket() {
 		return ""
 	}
 	return b.socketDir(KindAgent)
@@ -71,7 +80,7 @@ func (b planner) agentSocketDir(p *Proxy) string {
 
 // sidecarSocketDir is the same for a sidecar.
 func (b planner) sidecarSocketDir(kind string) string {
-	if b.serveDir(kind) == "" && (!b.hasWayOut(kind) || b.tunnelled(kind)) {
+	if b.serveDir(kind) == "" && (!b.hasWayOut(kind) || b.tunnelled(kind)) && !b.portsBySocket() {
 		return ""
 	}
 	return b.socketDir(kind)

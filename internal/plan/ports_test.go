@@ -38,18 +38,21 @@ func TestPortEnds(t *testing.T) {
 		names   []string
 		sockets []bool
 	}{
-		"usual":       {func(*plan.Options) {}, []string{"agent open", "node open", "python open"}, []bool{false, true, true}},
+		"usual":       {func(*plan.Options) {}, []string{"agent open", "node open", "python open"}, []bool{true, true, true}},
 		"unix socket": {func(o *plan.Options) { o.UnixSocket = true }, []string{"agent open", "node open", "python open"}, []bool{true, true, true}},
 		"docker exec": {func(o *plan.Options) { o.Exec = plan.ExecDocker }, []string{"agent open", "node open", "python open"}, []bool{false, false, false}},
 		"stream":      {func(o *plan.Options) { o.Exec = plan.ExecStream }, []string{"agent open", "node open", "python open"}, []bool{false, false, false}},
-		"one closed":  {func(o *plan.Options) { o.Egress = policies(map[string]netpolicy.Mode{"node": netpolicy.None}) }, []string{"agent open", "node none", "python open"}, []bool{false, true, true}},
+		"one closed":  {func(o *plan.Options) { o.Egress = policies(map[string]netpolicy.Mode{"node": netpolicy.None}) }, []string{"agent open", "node none", "python open"}, []bool{true, true, true}},
 		"closed and stream": {func(o *plan.Options) {
 			o.Exec, o.Egress = plan.ExecStream, policies(map[string]netpolicy.Mode{"": netpolicy.None})
 		}, []string{"agent none", "node none", "python none"}, []bool{false, false, false}},
 		"agent alone":       {func(o *plan.Options) { o.Toolchains = nil }, nil, nil},
-		"agent published":   {func(o *plan.Options) { o.Toolchains, o.Publish = nil, published }, []string{"agent open"}, []bool{false}},
+		"agent published":   {func(o *plan.Options) { o.Toolchains, o.Publish = nil, published }, []string{"agent open"}, []bool{true}},
 		"direct":            {func(o *plan.Options) { o.Agent, o.Toolchains = nil, o.Toolchains[:1] }, nil, nil},
-		"direct, published": {func(o *plan.Options) { o.Agent, o.Toolchains, o.Publish = nil, o.Toolchains[:1], published }, []string{"node open"}, []bool{false}},
+		"direct, published": {func(o *plan.Options) { o.Agent, o.Toolchains, o.Publish = nil, o.Toolchains[:1], published }, []string{"node open"}, []bool{true}},
+		"direct, published, docker exec": {func(o *plan.Options) {
+			o.Agent, o.Toolchains, o.Publish, o.Exec = nil, o.Toolchains[:1], published, plan.ExecDocker
+		}, []string{"node open"}, []bool{false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := plan.Options{Agent: mustAgent(t, "shell"), Toolchains: selected(t, "node", "python")}

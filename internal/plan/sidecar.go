@@ -103,7 +103,7 @@ func (b planner) sidecar(s toolchain.Selection) Sidecar {
 // which file descriptors can go, or "" where the server is on another kernel or
 // there is none.
 func (b planner) serveDir(kind string) string {
-	if b.o.Agent == nil && !b.o.Serve || b.o.Exec != ExecResident || !b.nativeLinux() {
+	if b.o.Agent == nil && !b.o.Serve || !b.sharesSockets() {
 		return ""
 	}
 	return b.socketDir(kind)

@@ -122,7 +122,7 @@ func (b *Bridge) member(name string) *member {
 // time after the function that it returns was called.
 func (b *Bridge) Begin(name string) (end func()) {
 	m := b.member(name)
-	if m == nil {
+	if m == nil || m.Agent {
 		return func() {}
 	}
 	b.mu.Lock()

@@ -393,3 +393,13 @@ func FuzzHostile(f *testing.F) {
 		require.Empty(t, b.members[0].forwards)
 	})
 }
+
+// TestBeginInAgent: the agent's own calls are none of a sidecar.
+func TestBeginInAgent(t *testing.T) {
+	w := newWorld(t, agent, node)
+	w.Begin("agent")()
+	w.called("node")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	require.NotContains(t, w.dialed, "agent")
+}

@@ -12,8 +12,8 @@ import (
 
 // Port is a port of this machine that leads to one in the session's containers.
 type Port struct {
-	Host      netip.AddrPort // port 0: the system chooses one
-	Container uint16         // never 0
+	Host      netip.AddrPort `json:"host"`      // port 0: the system chooses one
+	Container uint16         `json:"container"` // never 0
 }
 
 // loopback is the address of this machine where nothing else is said.

@@ -21,6 +21,7 @@ type Attached struct {
 	// Notice tells the caller, in one line, about something that takes long.
 	Notice func(string)
 
+	Session   string // its id
 	Container string
 	User      string // uid:gid
 	Path      string // PATH of the command; empty: the container's own
@@ -47,6 +48,7 @@ func (a Attached) Run(ctx context.Context) (int, error) {
 	if err := newCompleter(a.Kinds, e).complete(w.starting, call, a.Notice); err != nil {
 		return unlessSignalled(0, err)
 	}
+	defer joinCalls(a.Facts.RuntimeDir, a.Session, a.Call.Kind)()
 	return unlessSignalled(command{
 		exec: e, call: a.Call, limit: a.Limit, cmd: onStreams(a.Docker, a.Facts, a.Streams, a.Argv()),
 	}.run(ctx, w))

@@ -9,21 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/aifo-coder/aifo-coder/internal/calltrace"
-	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/mcpserver"
 )
 
-const (
-	// mcpSocket is where programs of this user on this host find a session's MCP server. No
-	// container sees the directory.
-	mcpSocket = "mcp.sock"
-	// maxHostMCP is how many of them may be connected at once.
-	maxHostMCP = 16
-)
+// mcpSocket is where programs of this user on this host find a session's MCP server.
+const mcpSocket = "mcp.sock"
 
 // mcpConfig returns what is served of the session by MCP.
 func (s *Session) mcpConfig(proxy mcpserver.Proxy) mcpserver.Config {
@@ -75,50 +68,9 @@ func (s standardStreams) Write(p []byte) (int, error) { return s.out.Write(p) }
 // Close leaves the output open, which is not ours to close.
 func (s standardStreams) Close() error { return s.in.Close() }
 
-// listenMCP serves programs of this user on this host, which find the session by its id. A
-// session that they do not find, since its directory has too long a name for a socket, is as
-// good as another for everybody else.
+// listenMCP serves programs of this user on this host, which find the session by its id.
 func (s *Session) listenMCP(proxy mcpserver.Proxy) {
-	_, dir := lock.Session(s.Facts.RuntimeDir, s.Plan.ID)
-	path := filepath.Join(dir, mcpSocket)
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		s.Log.Debug("the session cannot be joined on this host", "err", err)
-		return
-	}
-	ctx, end := context.WithCancel(context.Background())
-	var served sync.WaitGroup
-	served.Go(func() { s.acceptMCP(ctx, l, s.mcpConfig(proxy)) })
-	s.onCleanup(func(context.Context) error {
-		end()
-		err := l.Close()
-		served.Wait()
-		return err
-	})
-}
-
-// acceptMCP serves those who connect until ctx ends.
-func (s *Session) acceptMCP(ctx context.Context, l net.Listener, cfg mcpserver.Config) {
-	var served sync.WaitGroup
-	defer served.Wait()
-	room := make(chan struct{}, maxHostMCP)
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		select {
-		case room <- struct{}{}:
-		default:
-			_ = conn.Close()
-			continue
-		}
-		served.Go(func() {
-			defer func() { <-room }()
-			defer func() { _ = conn.Close() }()
-			s.serveMCP(ctx, cfg, conn)
-		})
-	}
+	s.listenLocal(mcpSocket, func(ctx context.Context, conn net.Conn) { s.serveMCP(ctx, s.mcpConfig(proxy), conn) })
 }
 
 // serveMCP serves one connection.
@@ -142,8 +94,7 @@ func (e *NotServedError) Hint() string {
 
 // Served returns the ids of the sessions that have an MCP server on this host.
 func Served(runtimeDir string) []string {
-	_, dirs := lock.Session(runtimeDir, "*")
-	paths, _ := filepath.Glob(filepath.Join(dirs, mcpSocket)) // the pattern is well-formed
+	paths, _ := filepath.Glob(localSocket(runtimeDir, "*", mcpSocket)) // the pattern is well-formed
 	var ids []string
 	for _, p := range paths {
 		ids = append(ids, strings.TrimPrefix(filepath.Base(filepath.Dir(p)), "aifo-"))
@@ -153,8 +104,7 @@ func Served(runtimeDir string) []string {
 
 // DialMCP connects to the MCP server of a running session, or returns a *NotServedError.
 func DialMCP(runtimeDir, id string) (net.Conn, error) {
-	_, dir := lock.Session(runtimeDir, id)
-	conn, err := net.Dial("unix", filepath.Join(dir, mcpSocket))
+	conn, err := net.Dial("unix", localSocket(runtimeDir, id, mcpSocket))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, &NotServedError{Session: id}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/ports"
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/resident"
 )
 
@@ -34,6 +35,15 @@ func (s *Session) publish(context.Context) error {
 	return nil
 }
 
+// publishedPorts returns them, with those that the system chose.
+func (s *Session) publishedPorts() []publish.Port {
+	var list []publish.Port
+	for _, l := range s.published {
+		list = append(list, l.Port)
+	}
+	return list
+}
+
 // openPorts begins to lead ports from container to container, and those that are published. It
 // returns nil where no ports are led.
 func (s *Session) openPorts() *ports.Bridge {
@@ -54,6 +64,7 @@ func (s *Session) openPorts() *ports.Bridge {
 		b.Close()
 		return nil
 	})
+	s.listenCalls(b.Begin)
 	return b
 }
 

@@ -189,7 +189,7 @@ func (s *Session) makeDirs(context.Context) error {
 // takeLocks takes the session's lock, which tells a sweep that it lives, and
 // the one on the workspace.
 func (s *Session) takeLocks(context.Context) error {
-	holder := lock.Holder{PID: s.Facts.Owner.PID, Start: s.Facts.Owner.Start, Since: time.Now(), Workspace: s.Facts.Workspace}
+	holder := lock.Holder{PID: s.Facts.Owner.PID, Start: s.Facts.Owner.Start, Since: time.Now(), Workspace: s.Facts.Workspace, Ports: s.publishedPorts()}
 	own, dir := lock.Session(s.Facts.RuntimeDir, s.Plan.ID)
 	paths := []string{own}
 	if s.Lock {
@@ -208,7 +208,7 @@ func (s *Session) takeLocks(context.Context) error {
 // makeSocketDirs makes the directories of the sockets below the session's own.
 func (s *Session) makeSocketDirs(dir string) error {
 	dirs := s.Plan.SocketDirs()
-	if len(dirs) == 0 && !s.hasProxy() { // whose socket for MCP is in the session's own directory
+	if len(dirs) == 0 && !s.hasProxy() && len(s.Plan.Ports) == 0 { // whose sockets are in the session's own directory
 		return nil
 	}
 	// We hold the session's lock, so what is there is a killed session's.

@@ -19,6 +19,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 )
 
 // State says whether somebody still looks after a session.
@@ -33,17 +34,20 @@ const (
 
 // Session is one run of aifo-coder with containers, or about to have some.
 type Session struct {
-	ID         string      `json:"id"`
-	Agent      string      `json:"agent"` // empty: a command in a sidecar, or its container is not there yet
-	Workspace  string      `json:"workspace"`
-	State      State       `json:"state"`
-	Since      time.Time   `json:"since"`
-	Host       string      `json:"host"`
-	PID        int         `json:"pid"`
-	UID        *int        `json:"uid"`          // of the process; nil: not known
-	Memory     *int64      `json:"memory_bytes"` // of all containers; nil: not known of each
-	Pane       *Pane       `json:"pane"`         // nil: it is not one of fork mode
-	Containers []Container `json:"containers"`
+	ID        string    `json:"id"`
+	Agent     string    `json:"agent"` // empty: a command in a sidecar, or its container is not there yet
+	Workspace string    `json:"workspace"`
+	State     State     `json:"state"`
+	Since     time.Time `json:"since"`
+	Host      string    `json:"host"`
+	PID       int       `json:"pid"`
+	UID       *int      `json:"uid"`          // of the process; nil: not known
+	Memory    *int64    `json:"memory_bytes"` // of all containers; nil: not known of each
+	Pane      *Pane     `json:"pane"`         // nil: it is not one of fork mode
+	// Ports are those of this machine that lead into it; nil: not known, for its lock, which tells,
+	// is another user's or another host's.
+	Ports      []publish.Port `json:"ports"`
+	Containers []Container    `json:"containers"`
 
 	Owner    hostfacts.Owner `json:"-"`
 	Networks []string        `json:"-"` // their ids
@@ -209,7 +213,7 @@ func (b *builder) lock(id string, h lock.Holder) {
 		return
 	}
 	s := b.of(id, hostfacts.Owner{Host: b.finder.Self.Host, PID: h.PID, Start: h.Start})
-	s.Workspace, s.Since = h.Workspace, h.Since
+	s.Workspace, s.Since, s.Ports = h.Workspace, h.Since, append([]publish.Port{}, h.Ports...)
 	s.State = Running // whatever is known of the process: the kernel says that somebody holds it
 }
 
@@ -219,6 +223,9 @@ func (b *builder) sessions() []Session {
 	for _, s := range b.byOwner {
 		if s.State == "" {
 			s.State = state(s.Owner, b.finder.Self)
+		}
+		if s.State == Dead {
+			s.Ports = []publish.Port{} // its process has listened
 		}
 		if uid := s.Owner.UID(b.finder.Self); uid >= 0 {
 			s.UID = &uid

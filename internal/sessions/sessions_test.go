@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +17,11 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
-const details = "[{{json .Id}},{{json .Config.Labels}},{{json .Name}},{{json .Config.Image}},{{json .State.Status}}," +
+const details = `["{{.Id}}",` + "{{json .Config.Labels}},{{json .Name}},{{json .Config.Image}},{{json .State.Status}}," +
 	"{{json .State.Pid}},{{json .Created}},{{json .HostConfig.LogConfig.Type}},{{json .Config.Cmd}},{{json .Mounts}}]"
 
 // line is what docker inspect prints of a container.
@@ -44,9 +46,10 @@ func TestFind(t *testing.T) {
 	other := hostfacts.Owner{Host: self.Host + "x", PID: 1, Start: "x"}
 	runtime := t.TempDir()
 	since := time.Now().Add(-time.Hour).Truncate(time.Second)
+	published := []publish.Port{{Host: netip.MustParseAddrPort("127.0.0.1:3000"), Container: 80}}
 	for id, workspace := range map[string]string{"young": "/ws2", "s1": "/ws", "fork-abc": "fork session abc"} {
 		path, _ := lock.Session(runtime, id)
-		l, err := lock.Acquire(path, lock.Holder{PID: self.PID, Start: self.Start, Since: since, Workspace: workspace})
+		l, err := lock.Acquire(path, lock.Holder{PID: self.PID, Start: self.Start, Since: since, Workspace: workspace, Ports: published})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = l.Release() })
 	}
@@ -71,17 +74,18 @@ func TestFind(t *testing.T) {
 		state                sessions.State
 		kinds                []string
 		networks             int
+		ports                []publish.Port
 	}
 	var got []row
 	for _, s := range list {
-		got = append(got, row{s.ID, s.Agent, s.Workspace, s.State, s.Kinds(), len(s.Networks)})
+		got = append(got, row{s.ID, s.Agent, s.Workspace, s.State, s.Kinds(), len(s.Networks), s.Ports})
 	}
 	require.ElementsMatch(t, []row{
-		{"x", "", "", sessions.Dead, nil, 1},
-		{"s1", "", "/ws", sessions.Dead, []string{"go"}, 0},
-		{"s1", "", "/ws", sessions.Elsewhere, []string{"go"}, 0},
-		{"s1", "aider", "/ws", sessions.Running, []string{"agent", "rust"}, 0},
-		{"young", "", "/ws2", sessions.Running, nil, 0},
+		{"x", "", "", sessions.Dead, nil, 1, []publish.Port{}},
+		{"s1", "", "/ws", sessions.Dead, []string{"go"}, 0, []publish.Port{}},
+		{"s1", "", "/ws", sessions.Elsewhere, []string{"go"}, 0, nil},
+		{"s1", "aider", "/ws", sessions.Running, []string{"agent", "rust"}, 0, published},
+		{"young", "", "/ws2", sessions.Running, nil, 0, published},
 	}, got, "what has no owner is no session, nor is another lock one")
 
 	s, err := sessions.Choose(list, "s1", "")
