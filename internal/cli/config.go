@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/aifo-coder/aifo-coder/internal/config"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/imageref"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
@@ -316,7 +318,7 @@ func (a *app) apply(fs *pflag.FlagSet, settings []config.Setting) error {
 		for _, v := range a.flagValues(s) {
 			err := fs.Set(s.Key, v)
 			if err == nil {
-				err = a.checkValue(s.Key, v)
+				err = checkValue(s.Key, v)
 			}
 			if err != nil {
 				return &config.Error{File: s.File, Line: s.Line, Err: err}
@@ -384,37 +386,55 @@ func forOne(settings []config.Setting, one string) []config.Setting {
 	return list
 }
 
+// valueChecks check a value of a file by itself, by its key.
+var valueChecks = map[string]func(v string) error{
+	"toolchain":           checkKindValue,
+	"toolchain-bootstrap": errorOf(func(v string) (bool, error) { return parseBootstrap([]string{v}) }),
+	"toolchain-timeout":   errorOf(func(v string) (time.Duration, error) { return parseTimeout("--toolchain-timeout", v) }),
+	"engine":              docker.CheckEngine,
+	"image":               imageref.Check,
+	"flavor":              errorOf(parseFlavor),
+	"docker-network":      checkNetwork,
+	"workspace-path":      errorOf(parseWorkspacePath),
+	mountFlag:             errorOf(func(v string) ([]dockerargs.Mount, error) { return parseMounts([]string{v}) }),
+	"memory":              func(v string) error { return checkLimitValue("memory", v) },
+	"cpus":                func(v string) error { return checkLimitValue("cpus", v) },
+	"gpus":                func(v string) error { return checkLimitValue("gpus", v) },
+	"pids-limit":          func(v string) error { return checkLimitValue("pids-limit", v) },
+	"color":               errorOf(ui.ParseMode),
+}
+
+// errorOf returns a check that is a parser without its result.
+func errorOf[T any](parse func(string) (T, error)) func(string) error {
+	return func(v string) error {
+		_, err := parse(v)
+		return err
+	}
+}
+
 // checkValue checks a value of a file by itself, so that what is wrong is told with its
 // place. What depends on others is checked with them.
-func (a *app) checkValue(key, v string) error {
-	var err error
-	switch key {
-	case "toolchain":
-		if _, kind := kindIn(v); slices.Contains(toolchain.Set{}.Names(), kind) {
-			_, err = toolchain.Set{}.ParseOne(v)
-		}
-	case "toolchain-bootstrap":
-		_, err = parseBootstrap([]string{v})
-	case "toolchain-timeout":
-		_, err = parseTimeout("--toolchain-timeout", v)
-	case "engine":
-		err = docker.CheckEngine(v)
-	case "image":
-		err = imageref.Check(v)
-	case "flavor":
-		_, err = parseFlavor(v)
-	case "docker-network":
-		err = checkNetwork(v)
-	case "workspace-path":
-		_, err = parseWorkspacePath(v)
-	case mountFlag:
-		_, err = parseMounts([]string{v})
-	case "memory", "cpus", "gpus", "pids-limit":
-		if _, kind := kindIn(v); !strings.Contains(v, "=") || kind == plan.KindAgent || slices.Contains(toolchain.Set{}.Names(), kind) {
-			err = checkLimit(key, v) // of a kind that somebody defined: with the others
-		}
-	case "color":
-		_, err = ui.ParseMode(v)
+func checkValue(key, v string) error {
+	if check, ok := valueChecks[key]; ok {
+		return check(v)
 	}
+	return nil
+}
+
+// checkKindValue leaves kinds that somebody defined to the check of all together.
+func checkKindValue(v string) error {
+	if _, kind := kindIn(v); !slices.Contains(toolchain.Set{}.Names(), kind) {
+		return nil
+	}
+	_, err := toolchain.Set{}.ParseOne(v)
 	return err
+}
+
+// checkLimitValue does so too.
+func checkLimitValue(key, v string) error {
+	_, kind := kindIn(v)
+	if strings.Contains(v, "=") && kind != plan.KindAgent && !slices.Contains(toolchain.Set{}.Names(), kind) {
+		return nil
+	}
+	return checkLimit(key, v)
 }

@@ -156,40 +156,28 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 		Image:       f.image,
 		Network:     firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
 	}
-	if o.Limits, err = f.limits.parse(kinds); err != nil {
-		return plan.Options{}, err
+	into(&err, &o.Limits)(f.limits.parse(kinds))
+	into(&err, &o.HostPath)(parseWorkspacePath(f.hostPath))
+	into(&err, &o.Mounts)(parseMounts(f.mounts))
+	into(&err, &o.Env)(f.env.parse(env, kinds))
+	into(&err, &o.Publish)(parsePublish(f.publish))
+	into(&err, &o.Egress)(f.egress.parse(env, kinds))
+	into(&err, &o.GlobalTypeScript)(parseBootstrap(f.bootstrap))
+	into(&err, &o.Exec)(parseExec(env.Get("AIFO_TOOLCHAIN_EXEC")))
+	into(&err, &o.ToolTimeout)(toolTimeout(f.timeout, env))
+	into(&err, &o.ToolGrace)(parseGrace(env.Get(graceVariable)))
+	into(&err, &o.Slim)(parseFlavor(firstNonEmpty(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))))
+	return o, err
+}
+
+// into returns a function that takes what a parser returned: its value for at, its error for first when that is nil.
+func into[T any](first *error, at *T) func(T, error) {
+	return func(v T, err error) {
+		*at = v
+		if *first == nil {
+			*first = err
+		}
 	}
-	if o.HostPath, err = parseWorkspacePath(f.hostPath); err != nil {
-		return plan.Options{}, err
-	}
-	if o.Mounts, err = parseMounts(f.mounts); err != nil {
-		return plan.Options{}, err
-	}
-	if o.Env, err = f.env.parse(env, kinds); err != nil {
-		return plan.Options{}, err
-	}
-	if o.Publish, err = parsePublish(f.publish); err != nil {
-		return plan.Options{}, err
-	}
-	if o.Egress, err = f.egress.parse(env, kinds); err != nil {
-		return plan.Options{}, err
-	}
-	if o.GlobalTypeScript, err = parseBootstrap(f.bootstrap); err != nil {
-		return plan.Options{}, err
-	}
-	if o.Exec, err = parseExec(env.Get("AIFO_TOOLCHAIN_EXEC")); err != nil {
-		return plan.Options{}, err
-	}
-	if o.ToolTimeout, err = toolTimeout(f.timeout, env); err != nil {
-		return plan.Options{}, err
-	}
-	if o.ToolGrace, err = parseGrace(env.Get(graceVariable)); err != nil {
-		return plan.Options{}, err
-	}
-	if o.Slim, err = parseFlavor(firstNonEmpty(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))); err != nil {
-		return plan.Options{}, err
-	}
-	return o, nil
 }
 
 // checkOptions checks what the options come to in the end, wherever their parts

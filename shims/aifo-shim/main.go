@@ -33,43 +33,38 @@ func main() {
 	os.Exit(shim.Main(os.Args))
 }
 
+// subcommands are what the program does under its own name, with the words behind it.
+var subcommands = map[string]func(args []string) int{
+	"boot":           boot.Main,
+	boot.StayCommand: func([]string) int { return boot.Stay() },
+	loopback.Command: loopback.Main,
+	relay.Command:    func([]string) int { return relay.Main() },
+	"ready":          toolrun.Ready,
+	"run":            toolrun.Run,
+	"serve":          execserver.Main,
+	"signal":         toolrun.Signal,
+	"end":            toolrun.End,
+	"tools":          func(args []string) int { return toolrun.Tools(args, os.Stdout) },
+	"which":          func(args []string) int { return toolrun.Which(args, os.Stdout) },
+	tunnel.Command:   tunnel.Main,
+	samehost.Command: samehost.Main,
+	"version":        version,
+}
+
 func subcommand(argv []string) int {
 	if len(argv) < 2 {
 		return usage()
 	}
-	args := argv[2:]
-	switch argv[1] {
-	case "boot":
-		return boot.Main(args)
-	case boot.StayCommand:
-		return boot.Stay()
-	case loopback.Command:
-		return loopback.Main(args)
-	case relay.Command:
-		return relay.Main()
-	case "ready":
-		return toolrun.Ready(args)
-	case "run":
-		return toolrun.Run(args)
-	case "serve":
-		return execserver.Main(args)
-	case "signal":
-		return toolrun.Signal(args)
-	case "end":
-		return toolrun.End(args)
-	case "tools":
-		return toolrun.Tools(args, os.Stdout)
-	case "which":
-		return toolrun.Which(args, os.Stdout)
-	case tunnel.Command:
-		return tunnel.Main(args)
-	case samehost.Command:
-		return samehost.Main(args)
-	case "version":
-		fmt.Println(buildinfo.Version())
-		return 0
+	run, ok := subcommands[argv[1]]
+	if !ok {
+		return usage()
 	}
-	return usage()
+	return run(argv[2:])
+}
+
+func version([]string) int {
+	fmt.Println(buildinfo.Version())
+	return 0
 }
 
 func usage() int {
