@@ -19,6 +19,8 @@ import (
 type podmanEngine struct {
 	t   *testing.T
 	env []string
+	dir string               // the working directory; empty: that of the test
+	as  *syscall.SysProcAttr // whose podman it is; nil: that of root
 }
 
 // podman has the caller use podman, with the images that docker has.
@@ -55,7 +57,7 @@ func podmanConf(t *testing.T) string {
 
 func (p podmanEngine) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("podman", args...)
-	cmd.Env = p.env
+	cmd.Env, cmd.Dir, cmd.SysProcAttr = p.env, p.dir, p.as
 	return cmd
 }
 
