@@ -33,7 +33,7 @@ var others = map[string]int{
 
 // docImages are the images that are present.
 var docImages = strings.Join([]string{
-	"aifo-coder-aider:latest", "aifo-coder-codex:latest", "aifo-coder-shell:latest",
+	"aifo-coder-aider:latest", "aifo-coder-codex:latest", "aifo-coder-opencode:latest", "aifo-coder-shell:latest",
 	"aifo-coder-toolchain-rust:latest", "aifo-coder-toolchain-node:latest", "aifo-coder-toolchain-python:latest",
 	"aifo-coder-toolchain-go:latest", "aifo-cpp-toolchain:latest",
 	"rust:1.80-slim", "node:20-bookworm-slim", "node:22-bookworm", "golang:1.22-bookworm", "maven:3.9-eclipse-temurin-21",
