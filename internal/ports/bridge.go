@@ -130,7 +130,7 @@ func (b *Bridge) Begin(name string) (end func()) {
 	m.used = true
 	m.calls++
 	switch {
-	case m.calls > 1:
+	case m.peer != nil && m.calls > 1: // it looks already
 	case m.peer != nil:
 		m.stopTimer()
 		m.watch()
@@ -260,18 +260,16 @@ func (b *Bridge) left(m *member) {
 	b.update()
 }
 
-// failed leaves a container without a link alone for a while; mu is held. A sidecar gets another
-// by its next call.
+// failed leaves a container without a link alone for a while; mu is held. It then gets another, when it
+// still has a use for one; a sidecar without a call gets it by its next.
 func (b *Bridge) failed(m *member) {
 	m.failed = time.Now()
 	m.pause = min(max(2*m.pause, failPause), maxFailPause)
-	if m.Agent {
-		b.after(m, m.pause, func() {
-			if len(m.forwards) > 0 {
-				b.open(m)
-			}
-		})
-	}
+	b.after(m, m.pause, func() {
+		if len(m.forwards) > 0 || m.calls > 0 {
+			b.open(m)
+		}
+	})
 }
 
 // hear takes what a container tells.

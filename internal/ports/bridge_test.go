@@ -341,6 +341,22 @@ func TestLinkEnds(t *testing.T) {
 	a.awaitLed(3001)
 }
 
+// TestLinkEndsWhileACallLasts: the call may be a server that runs for hours, and gets another link.
+func TestLinkEndsWhileACallLasts(t *testing.T) {
+	w := newWorld(t, agent, node)
+	defer w.Begin("node")()
+	n := w.container("node")
+	n.listens("node", 3000)
+	a := w.container("agent")
+	a.awaitLed(3000)
+	w.mu.Lock()
+	delete(w.dialed, "node")
+	w.mu.Unlock()
+	n.peer.Close()
+	w.container("node").listens("node", 3001)
+	a.awaitLed(3001)
+}
+
 // TestAbsentContainer: a container that cannot be reached keeps nobody waiting.
 func TestAbsentContainer(t *testing.T) {
 	w := newWorld(t, agent)
