@@ -98,15 +98,37 @@ func (e *Executor) checkCode(ctx context.Context, kind string, code int) error {
 	if err := e.Alive(ctx, kind); err != nil || code != codeKilled {
 		return err
 	}
-	// A container whose processes have just been killed counts as running for a moment; but nothing starts in it.
-	if e.helper(ctx, kind, "ready") != nil {
-		return hasEnded(kind)
-	}
-	return nil
+	return e.goes(ctx, kind)
 }
 
-// codeKilled is the exit code of what SIGKILL ended.
-const codeKilled = 137
+// goes returns an error when the sidecar of kind is about to end. One whose processes have just been killed counts as
+// running for a moment, but nothing starts in it. That alone proves nothing: a tool that was killed may have left it
+// without room for a process.
+func (e *Executor) goes(ctx context.Context, kind string) error {
+	ctx, cancel := context.WithTimeout(ctx, goneTime)
+	defer cancel()
+	if e.helper(ctx, kind, "ready") == nil {
+		return nil
+	}
+	for {
+		if err := e.Alive(ctx, kind); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(gonePoll):
+		}
+	}
+}
+
+// codeKilled is the exit code of what SIGKILL ended, goneTime how long a container may take from the death of its
+// processes until the engine knows of it, and gonePoll how often it is asked.
+const (
+	codeKilled = 137
+	goneTime   = 2 * time.Second
+	gonePoll   = 50 * time.Millisecond
+)
 
 func hasEnded(kind string) error {
 	return fmt.Errorf("the %s has ended; start the session again", place(kind))

@@ -78,12 +78,25 @@ func TestSidecarHasEnded(t *testing.T) {
 // TestSidecarIsBeingRemoved: its processes were killed, and the engine still says that it runs.
 func TestSidecarIsBeingRemoved(t *testing.T) {
 	fakedocker.Install(t,
-		fakedocker.Answer{Argv: ask(false), Code: 137}, fakedocker.Answer{Argv: isRunning, Out: "true\n"},
+		fakedocker.Answer{Argv: ask(false), Code: 137},
+		fakedocker.Answer{Argv: isRunning, Out: "true\n"}, fakedocker.Answer{Argv: isRunning, Out: "true\n"}, fakedocker.Answer{Argv: isRunning, Out: "false\n"},
 		fakedocker.Answer{Argv: helper("ready"), Err: "cannot exec in a stopped container", Code: 126},
 	)
 	var out, errOut bytes.Buffer
 	_, err := executor().Run(t.Context(), call(nil, &out, &errOut))
 	require.ErrorContains(t, err, "the rust sidecar has ended")
+}
+
+// TestKilledToolInAFullSidecar: what it left behind lets nothing start, and the sidecar goes on.
+func TestKilledToolInAFullSidecar(t *testing.T) {
+	fakedocker.Install(t,
+		fakedocker.Answer{Argv: ask(false), Code: 137}, fakedocker.Answer{Argv: isRunning, Out: "true\n"},
+		fakedocker.Answer{Argv: helper("ready"), Err: "fork: resource temporarily unavailable", Code: 126},
+	)
+	var out, errOut bytes.Buffer
+	code, err := executor().Run(t.Context(), call(nil, &out, &errOut))
+	require.NoError(t, err)
+	require.Equal(t, 137, code)
 }
 
 // TestEndOfACall: killing the docker command would leave the tool running, so
