@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"strings"
+
+	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
 
 const (
@@ -34,8 +36,12 @@ func serveCall(ctx context.Context, conn net.Conn, begin func(kind string) (end 
 }
 
 // joinCalls says to a running session that a command runs in its sidecar of kind, until end is
-// called or this process ends. A session that leads no ports has no use for it and does not listen.
+// called or this process ends. A session that leads no ports has no use for it and does not listen;
+// the agent's own ports are always looked at.
 func joinCalls(runtimeDir, id, kind string) (end func()) {
+	if kind == plan.KindAgent {
+		return func() {}
+	}
 	conn, err := net.Dial("unix", localSocket(runtimeDir, id, callsSocket))
 	if err != nil {
 		return func() {}

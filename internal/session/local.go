@@ -2,15 +2,21 @@ package session
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 )
 
-// maxLocal is how many programs may be connected to a socket of the session's own at once.
-const maxLocal = 16
+const (
+	// maxLocal is how many programs may be connected to a socket of the session's own at once.
+	maxLocal = 64
+	// acceptPause is how long to wait when a connection cannot be taken.
+	acceptPause = 50 * time.Millisecond
+)
 
 // localSocket returns the path of a socket in a session's own directory, which is this user's
 // alone and which no container sees.
@@ -46,8 +52,12 @@ func acceptLocal(ctx context.Context, l net.Listener, serve func(context.Context
 	room := make(chan struct{}, maxLocal)
 	for {
 		conn, err := l.Accept()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
 			return
+		case err != nil: // this process has no file left for a moment
+			time.Sleep(acceptPause)
+			continue
 		}
 		select {
 		case room <- struct{}{}:
