@@ -19,14 +19,14 @@ func Self() Owner {
 }
 
 // Dead reports whether o is known to have ended. A process of another host is
-// never known to be dead; one whose start differs is another process with the
+// never known to be dead; one whose start is known and differs is another process with the
 // same number.
 func (o Owner) Dead(self Owner) bool {
 	if o.Host != self.Host || o.PID <= 0 {
 		return false
 	}
 	start, alive := processStart(o.PID)
-	return !alive || start != "" && start != o.Start
+	return !alive || start != "" && o.Start != "" && start != o.Start
 }
 
 // UID returns the user that the process o runs as, or -1 where that is not known: it has
