@@ -75,10 +75,10 @@ func (s *Screen) draw() {
 }
 
 func (s *Screen) erase() {
-	if s.drawn {
+	if s.drawn && s.columns() != NotNow { // otherwise there is a prompt by now, or what is typed there
 		s.print(eraseLine)
-		s.drawn = false
 	}
+	s.drawn = false
 }
 
 // eraseLine empties the line of the cursor, which goes to its beginning.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,6 +248,23 @@ func TestWorkInTheBackground(t *testing.T) {
 		wait(time.Minute)
 		require.Empty(t, out.String())
 		w.End(nil)
+	})
+}
+
+// TestWorkThatGoesToTheBackground: what stands in its line by then is the shell's.
+func TestWorkThatGoesToTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b buffer
+		var columns atomic.Int64
+		columns.Store(80)
+		p := ui.Printer{Screen: ui.NewScreen(&b, func() int { return int(columns.Load()) })}
+		w := p.Begin("making things")
+		wait(time.Minute)
+		columns.Store(ui.NotNow)
+		before := b.String()
+		wait(time.Minute)
+		w.End(nil)
+		require.Equal(t, before, b.String())
 	})
 }
 
