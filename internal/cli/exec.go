@@ -23,7 +23,8 @@ func (a *app) execCmd() *cobra.Command {
 		Short: "Run a command in a container of a running session",
 		Long: `Run a command in the sidecar of that kind, or with "agent" in the agent's container, of a session that runs: as the user that
 its tools run as, in the directory that is yours here, on your streams. On a terminal the command gets one. Its exit code is
-that of the command. Without --session the session is the only one that runs in this workspace, or the only one at all.`,
+that of the command. Without --session the session is the only one that runs in this workspace, or on clones of it in fork mode,
+or in a directory around it, or else the only one that runs.`,
 		Example: `  aifo-coder exec rust -- cargo tree
   aifo-coder exec agent -- bash
   aifo-coder exec --session k3j2 python -- python`,

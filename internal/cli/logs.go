@@ -32,7 +32,7 @@ func (a *app) logsCmd() *cobra.Command {
 		Long: `Show what the sidecars of a session wrote, each line with the kind of its sidecar where there are several, and of a pane of
 fork mode in the background what its agent wrote. What a tool writes goes to whoever called it, and what an agent writes
 elsewhere goes to its terminal and is kept nowhere. A session is named by its id or the beginning of it. Without a name it is
-the only one that runs in this workspace, or the only one at all.`,
+the only one that runs in this workspace, or on clones of it in fork mode, or in a directory around it, or else the only one.`,
 		Example: `  aifo-coder logs
   aifo-coder logs k3j2 --kind rust -f`,
 		GroupID:           groupSessions,

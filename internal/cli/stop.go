@@ -29,7 +29,8 @@ func (a *app) stopCmd() *cobra.Command {
 		Short: "End sessions, and remove what they made",
 		Long: `End sessions as SIGTERM does, wait until they have removed their containers, and print their ids. One that takes too long is
 killed, and what it left is removed; of a session that is dead, what it left is removed at once. A session is named by its
-id or the beginning of it. Without a name it is the only one that runs in this workspace, or the only one at all. In fork mode
+id or the beginning of it. Without a name it is the only one that runs in this workspace, or on clones of
+it in fork mode, or in a directory around it, or else the only one that runs. In fork mode
 the agent of the pane is ended, and its work stays.`,
 		Example: `  aifo-coder stop
   aifo-coder stop k3j2

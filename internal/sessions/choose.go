@@ -138,16 +138,28 @@ func named(list []Session, asked string) []Session {
 // meant returns the candidates when none is named: the nearest that there are.
 func meant(list []Session, workspace string) []Session {
 	own := filter(list, func(s Session) bool { return s.Own() == nil && s.State == Running })
+	outer := around(own, workspace)
 	for _, near := range []func(Session) bool{
 		func(s Session) bool { return s.Workspace == workspace },
 		func(s Session) bool { return s.Pane != nil && s.Pane.Repository == workspace },
-		func(s Session) bool { return strings.HasPrefix(workspace, s.Workspace+string(filepath.Separator)) },
+		func(s Session) bool { return outer != "" && s.Workspace == outer },
 	} {
 		if here := filter(own, near); len(here) > 0 {
 			return here
 		}
 	}
 	return own
+}
+
+// around returns the innermost workspace of a session that dir is below, or "".
+func around(list []Session, dir string) string {
+	inner := ""
+	for _, s := range list {
+		if len(s.Workspace) > len(inner) && strings.HasPrefix(dir, s.Workspace+string(filepath.Separator)) {
+			inner = s.Workspace
+		}
+	}
+	return inner
 }
 
 func filter(list []Session, is func(Session) bool) []Session {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -188,6 +189,7 @@ func TestChoose(t *testing.T) {
 		"several in a workspace":  {list, "", "/b", "", new(*sessions.AmbiguousError)},
 		"a pane of the workspace": {list, "", "/repo", "abc-1", nil},
 		"around the directory":    {list, "", "/a/sub/dir", "aa11", nil},
+		"the innermost around it": {append(slices.Clone(list), one("in11", "/a/sub", sessions.Running)), "", "/a/sub/dir", "in11", nil},
 		"another with its prefix": {list, "", "/another", "", new(*sessions.AmbiguousError)},
 		"several anywhere":        {list, "", "/none", "", new(*sessions.AmbiguousError)},
 		"the only one":            {list[:1], "", "/none", "aa11", nil},
