@@ -210,7 +210,7 @@ func (a *app) begin(fs *pflag.FlagSet) error {
 // columnsOf returns what tells the width of a terminal, or nil for a file on which no line can be
 // drawn again.
 func columnsOf(f *os.File, env hostfacts.Env) func() int {
-	if !term.IsTerminal(int(f.Fd())) || env.Get("TERM") == "dumb" {
+	if !term.IsTerminal(int(f.Fd())) || env.Get("TERM") == "dumb" || !redraws(f) {
 		return nil
 	}
 	return func() int {

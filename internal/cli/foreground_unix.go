@@ -14,3 +14,6 @@ func foreground(terminal *os.File) bool {
 	group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
 }
+
+// redraws reports whether a terminal takes the sequences with which a line is drawn again.
+func redraws(*os.File) bool { return true }
