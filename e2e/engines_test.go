@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,8 +49,7 @@ func TestTwoEngines(t *testing.T) {
 
 	killed := far.start("shell", "--", "bash", "-c", ignoresTerm)
 	here := c.start("shell", "--", "bash", "-c", "echo READY; read line; touch done; exit 7")
-	require.NoError(t, killed.cmd.Process.Signal(syscall.SIGKILL))
-	<-killed.done
+	killed.kill(t)
 	left := engine.objects()
 	require.Len(t, left, 2, "a container and its network")
 

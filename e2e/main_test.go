@@ -346,6 +346,14 @@ func (c *caller) begin(args ...string) *session {
 	return s
 }
 
+// kill kills aifo-coder and waits until it is gone, which its output need not be: the engine's command
+// may outlive it.
+func (s *session) kill(t *testing.T) {
+	t.Helper()
+	require.NoError(t, s.cmd.Process.Kill())
+	eventually(t, func() bool { return errors.Is(syscall.Kill(s.cmd.Process.Pid, 0), syscall.ESRCH) }, "aifo-coder has been killed")
+}
+
 // end waits for the session's end and returns its exit code.
 func (s *session) end(t *testing.T) int {
 	t.Helper()

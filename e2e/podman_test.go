@@ -122,8 +122,7 @@ func TestPodman(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		c := c.with(t)
 		s := c.start("shell", "--", "bash", "-c", ignoresTerm)
-		require.NoError(t, s.cmd.Process.Signal(syscall.SIGKILL))
-		<-s.done
+		s.kill(t)
 		require.NotEmpty(t, podman.left(c))
 		require.Zero(t, c.run("", "shell", "--", "true").code)
 		require.Empty(t, podman.left(c), "the next session sweeps")
