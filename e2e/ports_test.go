@@ -88,7 +88,7 @@ func sum(block []byte, n int) string {
 
 // portWays are the ways in which containers and this process reach each other, whether the agent's
 // container does by a mounted socket, and how many MiB are fetched from this machine: a gibibyte by a
-// socket, and by a docker exec.
+// socket, and less by a docker exec, which is slower.
 var portWays = map[string]struct {
 	flags, env []string
 	socket     bool
@@ -98,7 +98,7 @@ var portWays = map[string]struct {
 	"unix socket":                {flags: []string{"--toolchain-unix-socket"}, socket: true, big: 64},
 	"no network":                 {flags: []string{"--network-policy", "none"}, socket: true, big: 64},
 	"stream":                     {env: []string{"AIFO_TOOLCHAIN_EXEC=stream"}, big: 64},
-	"stream and no network":      {flags: []string{"--network-policy", "none"}, env: []string{"AIFO_TOOLCHAIN_EXEC=stream"}, big: 1024},
+	"stream and no network":      {flags: []string{"--network-policy", "none"}, env: []string{"AIFO_TOOLCHAIN_EXEC=stream"}, big: 256},
 	"docker exec":                {env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}, big: 64},
 	"docker exec and no network": {flags: []string{"--network-policy", "none"}, env: []string{"AIFO_TOOLCHAIN_EXEC=docker"}, socket: true, big: 64},
 }
