@@ -163,8 +163,10 @@ func TestTerminal(t *testing.T) {
 	// docker tells the container the size a moment after it has started.
 	tty.say("until [ \"$(stty size)\" = '33 111' ]; do :; done; echo SIZE $((6*7))")
 	tty.see("SIZE 42")
-	tty.say("python -c 'print(7*6, \"by tool\")'")
+	// What is typed while a tool has the terminal is the tool's, so the shell says when it has it again.
+	tty.say("python -c 'print(7*6, \"by tool\")'; echo DONE $((6*8))")
 	tty.see("42 by tool")
+	tty.see("DONE 48")
 	tty.say("sleep 1000")
 	// Bash may die of a Ctrl-C that comes while it is about to start a command.
 	eventually(t, func() bool { return c.runsIn("agent", "sleep 1000") }, "the shell's command runs")

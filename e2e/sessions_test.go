@@ -162,8 +162,10 @@ func TestExecOnATerminal(t *testing.T) {
 	tty.see("/workspace")
 	tty.say("until [ \"$(stty size)\" = '33 111' ]; do :; done; echo SIZE $((6*7))")
 	tty.see("SIZE 42")
-	tty.say("python -c 'print(7*6, \"by tool\")'")
+	// What is typed while a tool has the terminal is the tool's, so the shell says when it has it again.
+	tty.say("python -c 'print(7*6, \"by tool\")'; echo DONE $((6*8))")
 	tty.see("42 by tool")
+	tty.see("DONE 48")
 	tty.say("exit 9")
 	require.Equal(t, 9, tty.end())
 	require.Zero(t, c.run("", "stop").code)
