@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/accept"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/tunnel"
 )
@@ -21,9 +22,6 @@ const (
 	retryPause = time.Second
 	// dialLimit is how long a server may take to take a connection.
 	dialLimit = 10 * time.Second
-	// acceptPause is how long to wait when a connection cannot be taken, which is so when
-	// the process has no file descriptor left.
-	acceptPause = 50 * time.Millisecond
 )
 
 // loopbacks are the addresses on which is listened, and connected to, the first that answers first.
@@ -194,13 +192,9 @@ func closeAll(list []net.Listener) {
 // accept leads the connections to a port to whose it is.
 func (e *end) accept(l net.Listener, port uint16) {
 	for {
-		client, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
+		client, err := accept.Next(l)
 		if err != nil {
-			time.Sleep(acceptPause)
-			continue
+			return
 		}
 		go e.lead(tunnel.TCP{TCPConn: client.(*net.TCPConn)}, port)
 	}

@@ -2,21 +2,16 @@ package session
 
 import (
 	"context"
-	"errors"
 	"net"
 	"path/filepath"
 	"sync"
-	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/accept"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 )
 
-const (
-	// maxLocal is how many programs may be connected to a socket of the session's own at once.
-	maxLocal = 64
-	// acceptPause is how long to wait when a connection cannot be taken.
-	acceptPause = 50 * time.Millisecond
-)
+// maxLocal is how many programs may be connected to a socket of the session's own at once.
+const maxLocal = 64
 
 // localSocket returns the path of a socket in a session's own directory, which is this user's
 // alone and which no container sees.
@@ -45,19 +40,15 @@ func (s *Session) listenLocal(name string, serve func(context.Context, net.Conn)
 	})
 }
 
-// acceptLocal serves those who connect until ctx ends.
+// acceptLocal serves those who connect, until the listener is closed; what it serves ends with ctx.
 func acceptLocal(ctx context.Context, l net.Listener, serve func(context.Context, net.Conn)) {
 	var served sync.WaitGroup
 	defer served.Wait()
 	room := make(chan struct{}, maxLocal)
 	for {
-		conn, err := l.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
+		conn, err := accept.Next(l)
+		if err != nil {
 			return
-		case err != nil: // this process has no file left for a moment
-			time.Sleep(acceptPause)
-			continue
 		}
 		select {
 		case room <- struct{}{}:

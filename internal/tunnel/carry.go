@@ -7,12 +7,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"time"
-)
 
-// acceptPause is how long to wait when a connection cannot be taken, which is so when
-// the process has no file descriptor left.
-const acceptPause = 50 * time.Millisecond
+	"github.com/aifo-coder/aifo-coder/internal/accept"
+)
 
 // carry is the end in a container: it listens on sockets of these names in dir and carries
 // the connections to them over rwc. It returns nil when that has ended.
@@ -51,13 +48,9 @@ func listen(dir, name string) (net.Listener, error) {
 // acceptFrom carries the connections to one socket.
 func (l *link) acceptFrom(listener net.Listener, name string) {
 	for {
-		local, err := listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
+		local, err := accept.Next(listener)
 		if err != nil {
-			time.Sleep(acceptPause)
-			continue
+			return
 		}
 		c, err := l.open(name)
 		if err != nil {
