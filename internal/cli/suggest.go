@@ -73,12 +73,15 @@ func suggestFlag(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return unknownCommand(cmd, cmd.Flags().Arg(0)) // whose flag it is meant to be
 	}
-	asked := unknown.GetSpecifiedName()
+	asked, dashes := unknown.GetSpecifiedName(), "--"
+	if unknown.GetSpecifiedShortnames() != "" {
+		dashes = "-"
+	}
 	if near := nearest(asked, flagNames(cmd)); near != "" {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
 	if a, ok := agent.Lookup(cmd.Name()); ok {
-		return fmt.Errorf("%w; flags of %s itself go behind --: %s -- --%s", err, a.Name, cmd.CommandPath(), asked)
+		return fmt.Errorf("%w; flags of %s itself go behind --: %s -- %s%s", err, a.Name, cmd.CommandPath(), dashes, asked)
 	}
 	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 }
