@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 )
 
 const (
@@ -157,7 +159,7 @@ type message struct {
 // edit starts aifo-coder with a language server, and waits until its agent is READY.
 func (c *caller) edit(args ...string) (*session, *editor) {
 	c.t.Helper()
-	s := &session{cmd: c.command(c.t.Context(), args...), out: &syncBuffer{}, done: make(chan error, 1)}
+	s := &session{cmd: c.command(c.t.Context(), args...), out: &syncbuf.Buffer{}, done: make(chan error, 1)}
 	s.cmd.Stderr = s.out
 	to, err := s.cmd.StdinPipe()
 	require.NoError(c.t, err)

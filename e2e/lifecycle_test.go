@@ -18,6 +18,8 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 )
 
 func TestExitCodeOfTheAgent(t *testing.T) {
@@ -191,7 +193,7 @@ func TestDeadSidecar(t *testing.T) {
 	c := self(t)
 	cmd := c.command(t.Context(), append(toolchains("rust", "python"), "shell", "--", "bash", "-c",
 		`cargo --version; echo READY; read line; cargo --version; echo "CARGO $?"; python -c 'print("alive")'`)...)
-	out := &syncBuffer{}
+	out := &syncbuf.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 )
 
 // wait is how long a condition may take to come true before a test fails.
@@ -321,7 +323,7 @@ func eventually(t *testing.T, cond func() bool, what string) {
 type session struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser // stays open, as a terminal would
-	out  *syncBuffer
+	out  *syncbuf.Buffer
 	done chan error
 }
 
@@ -336,7 +338,7 @@ func (c *caller) start(args ...string) *session {
 // begin starts aifo-coder.
 func (c *caller) begin(args ...string) *session {
 	c.t.Helper()
-	s := &session{cmd: c.command(c.t.Context(), args...), out: &syncBuffer{}, done: make(chan error, 1)}
+	s := &session{cmd: c.command(c.t.Context(), args...), out: &syncbuf.Buffer{}, done: make(chan error, 1)}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	in, err := s.cmd.StdinPipe()
 	require.NoError(c.t, err)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 )
 
 // ran is what the tool run says.
@@ -26,7 +28,7 @@ type ran struct {
 // mcpClient starts a program that serves MCP and connects to it.
 func mcpClient(t *testing.T, cmd *exec.Cmd) *mcp.ClientSession {
 	t.Helper()
-	var said syncBuffer
+	var said syncbuf.Buffer
 	cmd.Stderr = &said
 	s, err := mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, nil).Connect(t.Context(), &mcp.CommandTransport{Command: cmd, TerminateDuration: wait}, nil)
 	require.NoError(t, err, "%s", said.String())

@@ -12,6 +12,8 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 )
 
 // terminal is aifo-coder on a terminal of its own, and who sits at it.
@@ -19,7 +21,7 @@ type terminal struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	tty    *os.File
-	out    *syncBuffer
+	out    *syncbuf.Buffer
 	copied chan struct{}
 }
 
@@ -31,7 +33,7 @@ func (c *caller) onTerminal(size pty.Winsize, args ...string) *terminal {
 
 func startOnTerminal(t *testing.T, cmd *exec.Cmd, size pty.Winsize) *terminal {
 	t.Helper()
-	x := &terminal{t: t, cmd: cmd, out: &syncBuffer{}, copied: make(chan struct{})}
+	x := &terminal{t: t, cmd: cmd, out: &syncbuf.Buffer{}, copied: make(chan struct{})}
 	var err error
 	x.tty, err = pty.StartWithSize(x.cmd, &size)
 	require.NoError(t, err)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/fakedocker"
 	"github.com/aifo-coder/aifo-coder/internal/logs"
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 )
 
 func TestMain(m *testing.M) { os.Exit(fakedocker.Main(m)) }
@@ -69,24 +69,6 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	require.ErrorContains(t, err, "read the log of b")
 }
 
-// buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // TestFollow: what comes is shown until the writer has ended, its last words among it.
 func TestFollow(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -100,7 +82,7 @@ func TestFollow(t *testing.T) {
 			return false
 		}
 	}}
-	out := &buffer{}
+	out := &syncbuf.Buffer{}
 	done := make(chan error, 1)
 	go func() {
 		done <- logs.Show(t.Context(), docker.Client{}, []logs.Source{source}, logs.Options{Follow: true, Tail: -1}, out)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 	"golang.org/x/term"
 
 	"github.com/aifo-coder/aifo-coder/internal/ui"
@@ -24,7 +26,7 @@ func TestWorkOnARealTerminal(t *testing.T) {
 	defer func() { _ = master.Close() }()
 	before, err := term.GetState(int(tty.Fd()))
 	require.NoError(t, err)
-	var out buffer
+	var out syncbuf.Buffer
 	sent := make(chan struct{})
 	go func() { // outside of the bubble: reading would keep its time from going by
 		defer close(sent)

@@ -1,7 +1,6 @@
 package ui_test
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"sync"
@@ -13,42 +12,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/syncbuf"
 	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
-// buffer is a bytes.Buffer for several.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func (b *buffer) Reset() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.b.Reset()
-}
-
 // terminal returns a printer on a terminal of that many columns, and what was written to it.
-func terminal(columns int) (ui.Printer, *buffer) {
-	var b buffer
+func terminal(columns int) (ui.Printer, *syncbuf.Buffer) {
+	var b syncbuf.Buffer
 	return ui.Printer{Screen: ui.NewScreen(&b, func() int { return columns })}, &b
 }
 
 // plain is terminal for a file.
-func plain() (ui.Printer, *buffer) {
-	var b buffer
+func plain() (ui.Printer, *syncbuf.Buffer) {
+	var b syncbuf.Buffer
 	return ui.Printer{Screen: ui.NewScreen(&b, nil)}, &b
 }
 
@@ -124,7 +100,7 @@ func TestWorkInPlainLines(t *testing.T) {
 func TestQuietShowsNoWork(t *testing.T) {
 	for _, columns := range []func() int{nil, func() int { return 80 }} {
 		synctest.Test(t, func(t *testing.T) {
-			var out buffer
+			var out syncbuf.Buffer
 			p := ui.Printer{Screen: ui.NewScreen(&out, columns), Quiet: true}
 			for _, w := range []*ui.Work{p.Begin("making things").Of(2), p.Announce("pulling things"), p.Hold()} {
 				w.Advance()
@@ -254,7 +230,7 @@ func TestWorkInTheBackground(t *testing.T) {
 // TestWorkThatGoesToTheBackground: what stands in its line by then is the shell's.
 func TestWorkThatGoesToTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b buffer
+		var b syncbuf.Buffer
 		var columns atomic.Int64
 		columns.Store(80)
 		p := ui.Printer{Screen: ui.NewScreen(&b, func() int { return int(columns.Load()) })}
