@@ -231,7 +231,11 @@ func Summarise(results []Result) Summary {
 }
 
 func (s Summary) String() string {
-	return fmt.Sprintf("%d passed, %d warnings, %d failed, %d skipped", s.Pass, s.Warn, s.Fail, s.Skip)
+	warnings := "warnings"
+	if s.Warn == 1 {
+		warnings = "warning"
+	}
+	return fmt.Sprintf("%d passed, %d %s, %d failed, %d skipped", s.Pass, s.Warn, warnings, s.Fail, s.Skip)
 }
 
 // list joins words as a sentence has them.

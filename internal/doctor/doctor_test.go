@@ -122,4 +122,6 @@ func TestFix(t *testing.T) {
 	assert.Empty(t, got[0].Next)
 	assert.Contains(t, got[1].Finding, "the fix failed: no")
 	assert.Equal(t, Summary{Pass: 1, Warn: 1, Fail: 1}, Summarise(got))
+	assert.Equal(t, "1 passed, 1 warning, 1 failed, 0 skipped", Summarise(got).String())
+	assert.Equal(t, "0 passed, 2 warnings, 0 failed, 0 skipped", Summary{Warn: 2}.String())
 }
