@@ -225,9 +225,7 @@ func (s Service) lockPane(sid string, e PaneEnd) (release func(), err error) {
 }
 
 func (s Service) proveAgain(ctx context.Context, r Record, p Pane) error {
-	plan, err := s.PlanClean(ctx, Record{
-		SID: r.SID, RepoRoot: r.RepoRoot, CommonDir: r.CommonDir, Format: r.Format, BaseCommit: r.BaseCommit, Ready: r.Ready, Panes: []Pane{p},
-	}, CleanSpec{})
+	plan, err := s.PlanClean(ctx, r.Only([]int{p.Index}), CleanSpec{})
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,26 @@ func TestWhatTheCloneBorrowsIsKept(t *testing.T) {
 	w.requireGone()
 }
 
+// TestCleanProvesAgain changes a clone between the look at it and its removal: it reads the repository's objects
+// now, which it was made not to.
+func TestCleanProvesAgain(t *testing.T) {
+	t.Setenv("WORLD_DISSOCIATE", "1")
+	w := started(t, false)
+	s, r := w.service(nil), w.only()
+	require.True(t, r.Dissociate)
+	p, err := s.PlanClean(t.Context(), r, fork.CleanSpec{})
+	require.NoError(t, err)
+	require.True(t, p.Panes[0].Remove)
+	require.True(t, p.Panes[1].Remove)
+	objects := filepath.Join(w.repo, ".git/objects")
+	require.NoError(t, os.WriteFile(filepath.Join(r.Panes[0].Dir, ".git/objects/info/alternates"), []byte(objects+"\n"), 0o600))
+	_, err = s.Clean(t.Context(), p)
+	var protected *fork.ProtectedError
+	require.ErrorAs(t, err, &protected)
+	require.DirExists(t, r.Panes[0].Dir)
+	require.NoDirExists(t, r.Panes[1].Dir)
+}
+
 // TestMovedRepository moves the repository away from under its clones, and back.
 func TestMovedRepository(t *testing.T) {
 	w := started(t, true)

@@ -59,7 +59,7 @@ func (w *world) write(name, content string) {
 // environ keeps git and the acts within the world.
 func (w *world) environ() []string {
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.home, "GIT_CONFIG_NOSYSTEM=1", "WORLD_REPO=" + w.repo, "WORLD_OURS=" + w.ours,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.home, "GIT_CONFIG_NOSYSTEM=1", "WORLD_REPO=" + w.repo, "WORLD_DISSOCIATE=" + os.Getenv("WORLD_DISSOCIATE"), "WORLD_OURS=" + w.ours,
 		"GIT_AUTHOR_NAME=Ann", "GIT_AUTHOR_EMAIL=ann@example.org", "GIT_COMMITTER_NAME=Ann", "GIT_COMMITTER_EMAIL=ann@example.org",
 	}
 }
@@ -214,6 +214,7 @@ func performStart(ctx context.Context, s fork.Service) error {
 	spec := fork.StartSpec{
 		Repo: repo, Panes: panesOfWorld, IncludeDirty: true, Layout: "tiled", Runner: fork.RunnerPlain, Strategy: fork.StrategyOctopus,
 		Argv: []string{"shell"}, Agent: "shell", AgentState: filepath.Join(os.Getenv("WORLD_OURS"), "agents"),
+		Dissociate: os.Getenv("WORLD_DISSOCIATE") == "1",
 	}
 	r, err := s.Plan(spec)
 	if err == nil {
