@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -105,7 +104,7 @@ func completeAgents(_ *cobra.Command, args []string, _ string) ([]string, cobra.
 
 // doctor carries out the checks and shows what they came to. A dry run fixes nothing.
 func (a *app) doctor(cmd *cobra.Command, args []string, f doctorFlags) error {
-	ctx, interrupted := untilSignal(cmd.Context())
+	ctx, interrupted := untilSignal(cmd.Context(), syscall.SIGPIPE)
 	defer interrupted()
 	temp, err := os.MkdirTemp("", "aifo-dr") // short: a socket's path has 107 bytes
 	if err != nil {
@@ -135,29 +134,6 @@ func (a *app) doctor(cmd *cobra.Command, args []string, f doctorFlags) error {
 		return &UnhealthyError{Failed: s.Fail}
 	}
 	return nil
-}
-
-// untilSignal returns a context that a signal ends, with a *session.SignalError for its cause.
-func untilSignal(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	ch := make(chan os.Signal, 1)
-	// SIGPIPE: whoever read the results has gone, as head does, and what was begun is to be removed.
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE} {
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
-		}
-	}
-	go func() {
-		select {
-		case s := <-ch:
-			cancel(&session.SignalError{Signal: s.(syscall.Signal)})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(ch)
-		cancel(nil)
-	}
 }
 
 // doctorHost reads what a session with these flags would, and goes on where one would end.

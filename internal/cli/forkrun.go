@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"runtime"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,30 +19,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/session"
 	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
-
-// interruptible returns a context that the first signal ends, whose name is its cause.
-// A second one has its usual meaning.
-func interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, end := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
-	go func() {
-		select {
-		case s := <-signals:
-			signal.Stop(signals)
-			end(&session.SignalError{Signal: s.(syscall.Signal)})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		end(nil)
-	}
-}
 
 // chooseRunner decides how the panes run, and refuses what cannot be had.
 func (s *forkStart) chooseRunner() (fork.Runner, error) {
@@ -69,7 +43,7 @@ func (a *app) terminal() panes.Terminal {
 
 // run makes the clones, runs the agents, and brings their work back.
 func (s *forkStart) run(ctx context.Context) error {
-	making, stop := interruptible(ctx)
+	making, stop := untilSignal(ctx)
 	r, err := s.service.Start(making, s.record, s.spec)
 	stop()
 	if err != nil {
@@ -203,7 +177,7 @@ func (a *app) awaitPanes(ctx context.Context, s fork.Service, r fork.Record) err
 	if living, err := s.Living(r); err == nil && len(living.Panes) > 0 && r.Runner != fork.RunnerPlain {
 		a.printer.Notice("waiting until the agents have ended; Ctrl-C leaves them running")
 	}
-	ctx, stop := interruptible(ctx)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	work := a.printer.Begin("waiting for the agents").Of(len(r.Panes))
 	err := fork.Waiter{Store: s.Store, Record: r, Self: s.Self, Changed: func(index int, st fork.PaneStatus) {
@@ -254,30 +228,27 @@ func (a *app) tellEnd(index int, st fork.PaneStatus) {
 // stopPanes ends the agents of the record's panes, within the grace period, and removes what those
 // left that had to be killed. The period is the usual one when it is 0.
 func (a *app) stopPanes(ctx context.Context, s fork.Service, r fork.Record, grace time.Duration) error {
-	var numbers []int
-	for _, p := range r.Panes {
-		numbers = append(numbers, p.Index)
-	}
-	killed, err := fork.Stopper{Store: s.Store, Record: r, Self: s.Self, Panes: numbers, Grace: grace, Step: a.steps}.Stop(ctx)
+	killed, err := fork.Stopper{Store: s.Store, Record: r, Self: s.Self, Grace: grace, Step: a.steps}.Stop(ctx)
 	if len(killed) > 0 {
 		err = errors.Join(err, sessions.Sweep(ctx, a.docker(), s.Self))
 	}
 	if living, livingErr := s.Living(r); livingErr != nil || len(living.Panes) > 0 || r.Runner != fork.RunnerTmux {
 		return errors.Join(err, livingErr)
 	}
-	return errors.Join(err, a.closeTmux(ctx, s, r))
+	return errors.Join(err, a.closeTmux(ctx, s, r.SID))
 }
 
 // closeTmux ends the tmux session of a fork session in which no process lives any more.
-func (a *app) closeTmux(ctx context.Context, s fork.Service, r fork.Record) error {
-	whole, err := s.Store.Load(r.SID)
-	if err == nil {
-		whole, err = s.Living(whole)
-	}
-	if err != nil || len(whole.Panes) > 0 {
+func (a *app) closeTmux(ctx context.Context, s fork.Service, sid string) error {
+	whole, err := s.Store.Load(sid)
+	if err != nil {
 		return err
 	}
-	return errors.Join(a.tmux(whole).Kill(ctx, r.SID), fork.RemovePaneEnvs(s.RuntimeDir, r))
+	living, err := s.Living(whole)
+	if err != nil || len(living.Panes) > 0 {
+		return err
+	}
+	return errors.Join(a.tmux(whole).Kill(ctx, sid), fork.RemovePaneEnvs(s.RuntimeDir, whole))
 }
 
 // attach shows the panes of a session in tmux.
@@ -334,7 +305,14 @@ func (a *app) forkResumeCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.resume(cmd.Context(), s, r, numbers)
+			again, err := s.Resumable(r, numbers)
+			if err != nil {
+				return err
+			}
+			if a.flags.dryRun {
+				return previewPanes(cmd.OutOrStdout(), again)
+			}
+			return a.resume(cmd.Context(), s, again)
 		},
 	}
 	a.sessionFlag(cmd, &sid)
@@ -342,20 +320,17 @@ func (a *app) forkResumeCmd() *cobra.Command {
 	return cmd
 }
 
-// resume runs the agents of panes again: those that were named, or all whose process is gone.
-func (a *app) resume(ctx context.Context, s fork.Service, r fork.Record, numbers []int) error {
-	again, err := s.Resumable(r, numbers)
-	if err != nil {
-		return err
-	}
+// resume runs the agents of panes that are resumable again.
+func (a *app) resume(ctx context.Context, s fork.Service, again fork.Record) error {
 	if again.Runner == fork.RunnerTmux {
-		if err := a.closeTmux(ctx, s, r); err != nil { // what is left of it may show ended panes
+		if err := a.closeTmux(ctx, s, again.SID); err != nil { // what is left of it may show ended panes
 			return err
 		}
 	}
 	if err := a.launch(ctx, s, again); err != nil {
 		return err
 	}
+	var err error
 	a.code, err = s.FirstFailure(again)
 	a.printer.Notice("aifo-coder fork merge brings the work into the repository")
 	return err

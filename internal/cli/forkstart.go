@@ -183,7 +183,7 @@ func (s *forkStart) confirm(ctx context.Context) error {
 
 // pull pulls the images of all panes once.
 func (s *forkStart) pull(ctx context.Context) error {
-	ctx, stop := interruptible(ctx)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	for _, image := range s.plan.Pulls {
 		if err := s.app.pull(ctx, image); err != nil {

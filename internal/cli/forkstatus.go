@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -173,8 +174,15 @@ func (a *app) forkStopCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if r, err = r.Chosen(panes); err != nil {
+				return err
+			}
+			if a.flags.dryRun {
+				living, err := s.Living(r)
+				return errors.Join(err, previewPanes(cmd.OutOrStdout(), living))
+			}
 			work := a.printer.Begin("ending the agents of session " + r.SID)
-			err = a.stopPanes(cmd.Context(), s, r.Only(panes), 0)
+			err = a.stopPanes(cmd.Context(), s, r, 0)
 			work.End(err)
 			return err
 		},
@@ -182,4 +190,14 @@ func (a *app) forkStopCmd() *cobra.Command {
 	a.sessionFlag(cmd, &sid)
 	a.paneFlag(cmd, &panes, &sid, "end the agent of pane `I` only; repeatable")
 	return cmd
+}
+
+// previewPanes prints the panes of the record that a command would work on, one a line.
+func previewPanes(w io.Writer, r fork.Record) error {
+	for _, p := range r.Panes {
+		if _, err := fmt.Fprintf(w, "pane %d of session %s\n", p.Index, r.SID); err != nil {
+			return err
+		}
+	}
+	return nil
 }

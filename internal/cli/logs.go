@@ -70,7 +70,7 @@ func (a *app) showLogs(ctx context.Context, w io.Writer, asked string, f logsFla
 	if term.IsTerminal(int(a.streams.Out.Fd())) {
 		o.Line = foreign.Printable // an agent may have written it
 	}
-	ctx, stop := interruptible(ctx)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	return logs.Show(ctx, a.docker(), sources, o, w)
 }

@@ -118,7 +118,7 @@ func (c stop) chosen(ctx context.Context, asked []string) ([]sessions.Session, e
 
 // end ends the sessions, all at once, and returns those that have ended.
 func (c stop) end(ctx context.Context, list []sessions.Session) ([]sessions.Session, error) {
-	ctx, cancel := interruptible(ctx)
+	ctx, cancel := untilSignal(ctx)
 	defer cancel()
 	panes, others := c.byPane(list)
 	var all sync.WaitGroup

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -40,6 +42,9 @@ The exit code is 1 when a cell failed.`,
 		Args:              agentArgs,
 		ValidArgsFunction: completeAgents,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.flags.dryRun {
+				return &UsageError{Err: errors.New("support has nothing to show without running; leave --dry-run out")}
+			}
 			return a.support(cmd, args, transport, asJSON)
 		},
 	}
@@ -71,7 +76,7 @@ func (a *app) support(cmd *cobra.Command, args []string, transport string, asJSO
 	if err != nil {
 		return &UsageError{Err: err}
 	}
-	ctx, stop := untilSignal(cmd.Context())
+	ctx, stop := untilSignal(cmd.Context(), syscall.SIGPIPE)
 	defer stop()
 	m, absent, err := a.supportMatrix(ctx, cmd.Flags(), chosenAgents(args), transports)
 	if err != nil {
@@ -168,7 +173,7 @@ func absence(p plan.Plan) string {
 	case len(p.Missing) > 0:
 		return p.Missing[0].Hint()
 	case len(p.Pulls) > 0:
-		return "pull it: docker pull " + p.Pulls[0]
+		return "pull it: " + p.Program + " pull " + p.Pulls[0]
 	}
 	return ""
 }

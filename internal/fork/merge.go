@@ -159,26 +159,16 @@ func (s Service) lockMerging(r Record) (release func(), err error) {
 // mergeable returns the panes that were chosen, or all, and an error while an agent runs
 // in one.
 func (s Service) mergeable(r Record, numbers []int) ([]Pane, error) {
-	chosen := r.present()
-	if len(numbers) > 0 {
-		chosen = nil
-		for _, n := range numbers {
-			p, err := r.Pane(n)
-			if err != nil {
-				return nil, err
-			}
-			if p.Removed {
-				return nil, &RemovedError{SID: r.SID, Index: n}
-			}
-			chosen = append(chosen, p)
-		}
+	chosen, err := r.Chosen(numbers)
+	if err != nil {
+		return nil, err
 	}
-	for _, p := range chosen {
+	for _, p := range chosen.Panes {
 		if st, err := PaneState(s.Store, r.SID, p.Index, s.Self); err == nil && s.busy(r, p, st) {
 			return nil, &RunningError{SID: r.SID, Index: p.Index}
 		}
 	}
-	return chosen, nil
+	return chosen.Panes, nil
 }
 
 // RemovedError says that a pane has no clone any more.

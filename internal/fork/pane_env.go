@@ -31,10 +31,7 @@ func PaneArgv(self, envFile, sid string, index int) []string {
 // PaneSpecs returns what runs in the panes of the session that are not removed.
 func PaneSpecs(s Store, r Record, self, runtimeDir string) []panes.Pane {
 	var list []panes.Pane
-	for _, p := range r.Panes {
-		if p.Removed {
-			continue
-		}
+	for _, p := range r.present() {
 		list = append(list, panes.Pane{
 			Index: p.Index, Title: strings.TrimPrefix(p.Branch, "refs/heads/"), Dir: p.Dir,
 			Argv: PaneArgv(self, PaneEnvFile(runtimeDir, r.SID, p.Index), r.SID, p.Index),

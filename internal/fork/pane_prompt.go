@@ -104,12 +104,12 @@ func (p Prompt) read() <-chan byte {
 
 // line says what keys do.
 func (p Prompt) line(failed bool, left time.Duration) string {
-	shell := ""
+	shell, key := "", "any key"
 	if p.Shell != nil {
-		shell = "s: a shell in a container; "
+		shell, key = "s: a shell in a container; ", "any other key"
 	}
 	if failed {
-		return shell + "any key closes this pane"
+		return shell + key + " closes this pane"
 	}
-	return fmt.Sprintf("%sEnter closes this pane, as do %d seconds", shell, int(left.Round(time.Second).Seconds()))
+	return fmt.Sprintf("%sEnter closes this pane; it closes by itself in %d s", shell, int(left.Round(time.Second).Seconds()))
 }

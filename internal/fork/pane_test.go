@@ -361,7 +361,7 @@ func TestStop(t *testing.T) {
 	for i := 1; i <= 3; i++ {
 		s.awaitFile(i, "started")
 	}
-	killed, err := fork.Stopper{Store: s.store, Record: s.record, Self: s.self, Panes: []int{2}}.Stop(t.Context())
+	killed, err := fork.Stopper{Store: s.store, Record: s.record.Only([]int{2}), Self: s.self}.Stop(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, killed)
 	require.Equal(t, 143, s.state(2).Code)
@@ -382,7 +382,7 @@ func TestStopOfAStubbornAgent(t *testing.T) {
 	s.start(envAgent + "=stubborn")
 	s.awaitFile(1, "started")
 	s.awaitFile(2, "started")
-	killed, err := fork.Stopper{Store: s.store, Record: s.record, Self: s.self, Panes: []int{1}, Grace: 300 * time.Millisecond}.Stop(t.Context())
+	killed, err := fork.Stopper{Store: s.store, Record: s.record.Only([]int{1}), Self: s.self, Grace: 300 * time.Millisecond}.Stop(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []int{1}, killed)
 	require.Equal(t, fork.Killed, s.state(1).State)
@@ -607,13 +607,13 @@ func TestPrompt(t *testing.T) {
 	s := &session{t: t}
 	f, done := prompted(t, 0, fork.Prompt{Wait: long})
 	f.await(t, "exit code 0")
-	f.await(t, "Enter closes this pane, as do 3600 seconds")
+	f.await(t, "Enter closes this pane; it closes by itself in 3600 s")
 	_, err := f.Write([]byte("x\r"))
 	require.NoError(t, err)
 	require.NoError(t, s.requireDone(done))
 
 	f, done = prompted(t, 0, fork.Prompt{Wait: time.Second})
-	f.await(t, "1 seconds")
+	f.await(t, "in 1 s")
 	require.NoError(t, s.requireDone(done), "the time is up")
 	_, done = prompted(t, 0, fork.Prompt{})
 	require.NoError(t, s.requireDone(done), "no time at all")

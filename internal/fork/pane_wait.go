@@ -91,10 +91,8 @@ func (w Waiter) Wait(ctx context.Context) error {
 // livePanes returns the indexes of the panes that are not removed.
 func livePanes(r Record) []int {
 	var list []int
-	for _, p := range r.Panes {
-		if !p.Removed {
-			list = append(list, p.Index)
-		}
+	for _, p := range r.present() {
+		list = append(list, p.Index)
 	}
 	return list
 }
@@ -159,12 +157,11 @@ func PaneState(s Store, sid string, index int, self hostfacts.Owner) (PaneStatus
 	return st, err
 }
 
-// Stopper ends the agents of a session.
+// Stopper ends the agents of the panes of a record.
 type Stopper struct {
 	Store  Store
 	Record Record
 	Self   hostfacts.Owner
-	Panes  []int // their indexes; nil: all
 	// Grace is how long a pane may take to remove its containers. Zero: long enough for
 	// an engine that is slow.
 	Grace time.Duration
@@ -193,7 +190,7 @@ func (s Stopper) Stop(ctx context.Context) (killed []int, err error) {
 	if grace == 0 {
 		grace = stopGrace
 	}
-	left, err := s.until(ctx, s.panes(), grace, hostfacts.Owner.Terminate)
+	left, err := s.until(ctx, livePanes(s.Record), grace, hostfacts.Owner.Terminate)
 	if err != nil || len(left) == 0 {
 		return nil, err
 	}
@@ -202,13 +199,6 @@ func (s Stopper) Stop(ctx context.Context) (killed []int, err error) {
 		err = &StillRunsError{Panes: left}
 	}
 	return killed, err
-}
-
-func (s Stopper) panes() []int {
-	if s.Panes != nil {
-		return s.Panes
-	}
-	return livePanes(s.Record)
 }
 
 // until signals the processes of the panes, each once, and returns the panes whose

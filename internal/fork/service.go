@@ -182,6 +182,28 @@ func RepositoryRoot(ctx context.Context, dir string) (string, error) {
 	return repo.Root, err
 }
 
+// Chosen returns the record with the panes of the numbers, or where there are none with all
+// that have a clone. It returns an error for a number that no pane has, and a *RemovedError.
+func (r Record) Chosen(numbers []int) (Record, error) {
+	panes := r.present()
+	if len(numbers) > 0 {
+		panes = nil
+	}
+	for i, n := range numbers {
+		p, err := r.Pane(n)
+		switch {
+		case err != nil:
+			return r, err
+		case p.Removed:
+			return r, &RemovedError{SID: r.SID, Index: n}
+		case !slices.Contains(numbers[:i], n):
+			panes = append(panes, p)
+		}
+	}
+	r.Panes = panes
+	return r, nil
+}
+
 // Only returns the record with the panes of those numbers, or with all when there is none.
 func (r Record) Only(numbers []int) Record {
 	if len(numbers) == 0 {
@@ -243,8 +265,12 @@ func (s Service) Resumable(r Record, numbers []int) (Record, error) {
 	if !r.Ready {
 		return r, fmt.Errorf("the clones of session %s were not all made; remove it: aifo-coder fork clean --session %s", r.SID, r.SID)
 	}
+	chosen, err := r.Chosen(numbers)
+	if err != nil {
+		return r, err
+	}
 	var again []Pane
-	for _, p := range r.Only(numbers).present() {
+	for _, p := range chosen.Panes {
 		lives, err := PaneLives(s.Store, r.SID, p.Index)
 		switch {
 		case err != nil:
