@@ -121,11 +121,11 @@ func readUserFile(f hostfacts.Facts) ([]config.Setting, error) {
 	return settings, suggestKey(err)
 }
 
-// place returns where the caller is. A directory that cannot be the workspace is none, and
-// has no files: what needs one says why.
+// place returns where the caller is. A current directory that cannot be the workspace, such as the
+// home directory, is none, and has no files: what needs one says why. One that --workspace names must fit.
 func (a *app) place() (hostfacts.Facts, error) {
 	f, err := hostfacts.Place(a.flags.workspace)
-	if is[*hostfacts.WorkspaceError](err) {
+	if is[*hostfacts.WorkspaceError](err) && a.flags.workspace == "" {
 		return hostfacts.User()
 	}
 	return f, err

@@ -143,11 +143,7 @@ func (a *app) trace(ctx context.Context, w io.Writer, args []string, f traceFlag
 // chosenTrace returns the trace of the session that was named, or else the newest: of this
 // workspace before others, and of a session that runs before one that does not.
 func (a *app) chosenTrace(args []string) (hostfacts.Facts, jsonlog.Log, error) {
-	facts, err := hostfacts.Place(a.flags.workspace)
-	var unfit *hostfacts.WorkspaceError
-	if errors.As(err, &unfit) && a.flags.workspace == "" {
-		facts, err = hostfacts.User() // the home directory, say, is no workspace
-	}
+	facts, err := a.place()
 	if err != nil {
 		return facts, jsonlog.Log{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
@@ -189,7 +190,10 @@ func (c Cleaner) removeContainers(ctx context.Context, left []Leftover) error {
 	if len(still) == 0 {
 		return nil // another command removed what ours could not
 	}
-	return fmt.Errorf("remove the containers %v: %w", still, err)
+	if err == nil {
+		err = errors.New("the engine still lists them")
+	}
+	return fmt.Errorf("remove the containers %s: %w", strings.Join(still, ", "), err)
 }
 
 func (c Cleaner) removeNetwork(ctx context.Context, l Leftover) error {
