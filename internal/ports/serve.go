@@ -6,19 +6,14 @@ import (
 	"fmt"
 	"net"
 	"syscall"
-	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/accept"
 	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/tunnel"
 )
 
-const (
-	// maxPublished is how many connections a published port may have; more wait.
-	maxPublished = 512
-	// acceptPause is how long to wait when a connection cannot be taken, which is so when
-	// the process has no file descriptor left.
-	acceptPause = 50 * time.Millisecond
-)
+// maxPublished is how many connections a published port may have; more wait.
+const maxPublished = 512
 
 // Listener is a port of this machine that is published.
 type Listener struct {
@@ -99,24 +94,19 @@ func listen(p publish.Port) (*Listener, error) {
 	return &Listener{TCPListener: l, Port: p}, nil
 }
 
-// Serve leads the connections to a published port into the session, until the listener is closed
-// or ctx ends. Where nobody listens a connection is reset.
+// Serve leads the connections to a published port into the session until the listener is closed.
+// Where nobody listens, and when ctx has ended, a connection is reset.
 func (b *Bridge) Serve(ctx context.Context, l *Listener) {
 	free := make(chan struct{}, maxPublished)
 	for {
 		free <- struct{}{}
-		client, err := l.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
-			return
-		}
+		client, err := accept.Next(l)
 		if err != nil {
-			<-free
-			time.Sleep(acceptPause)
-			continue
+			return
 		}
 		go func() {
 			defer func() { <-free }()
-			b.pass(ctx, tunnel.TCP{TCPConn: client}, l.Port.Container)
+			b.pass(ctx, tunnel.TCP{TCPConn: client.(*net.TCPConn)}, l.Port.Container)
 		}()
 	}
 }

@@ -8,12 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/accept"
 	"github.com/aifo-coder/aifo-coder/internal/unixsock"
 )
-
-// acceptPause is how long to wait when a connection cannot be taken, which is so when
-// the process has no file descriptor left.
-const acceptPause = 50 * time.Millisecond
 
 // patience is how long a client waits for a socket that comes when the container runs.
 const patience = 10 * time.Second
@@ -24,13 +21,8 @@ func Serve(listener net.Listener, socket string) error {
 	free := make(chan struct{}, maxConns)
 	for {
 		free <- struct{}{}
-		client, err := listener.Accept()
+		client, err := accept.Next(listener)
 		if err != nil {
-			<-free
-			if temporary(err) {
-				time.Sleep(acceptPause)
-				continue
-			}
 			return err
 		}
 		go func() {
@@ -38,12 +30,6 @@ func Serve(listener net.Listener, socket string) error {
 			pass(client, socket)
 		}()
 	}
-}
-
-// temporary reports whether the next connection may be taken although this one was not.
-func temporary(err error) bool {
-	ne, ok := err.(interface{ Temporary() bool })
-	return ok && ne.Temporary()
 }
 
 // pass connects the client with the socket, to the end of both directions. A client
