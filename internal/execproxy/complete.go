@@ -17,21 +17,22 @@ func (p *Proxy) complete(ctx context.Context, call Call) error {
 	return err
 }
 
-// tell writes a line to the standard error of the call's client, and does not
-// wait for one that does not read beyond the end of the call.
+// tell writes a line to the standard error of the call's client. What is written to a connection ends with
+// drainTime; at a file of the client's, which has no deadline, tell waits until the end of the call at most.
 func (c Call) tell(ctx context.Context, text string) {
-	w := c.Stderr
-	if len(c.Files) > 0 {
-		w = c.Files[len(c.Files)-1]
-	}
-	end := "\n"
+	line := "aifo-shim: " + text + "\n"
 	if c.Terminal != nil {
-		end = "\r\n" // the client's terminal is in raw mode
+		line = "aifo-shim: " + text + "\r\n" // the client's terminal is in raw mode
+	}
+	// A client that is gone need not know.
+	if len(c.Files) == 0 {
+		_, _ = io.WriteString(c.Stderr, line)
+		return
 	}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		_, _ = io.WriteString(w, "aifo-shim: "+text+end) // a client that is gone need not know
+		_, _ = io.WriteString(c.Files[len(c.Files)-1], line)
 	}()
 	select {
 	case <-told:
