@@ -139,8 +139,9 @@ func userName(u docker.VolumeUser) string {
 
 // CacheInUseError says that sessions use caches that were to be removed.
 type CacheInUseError struct {
-	Users  []string // sessions, or containers that are none of ours
-	Forced bool
+	Program string   // the engine's command line
+	Users   []string // sessions, or containers that are none of ours
+	Forced  bool
 }
 
 func (e *CacheInUseError) Error() string {
@@ -153,7 +154,7 @@ func (e *CacheInUseError) Error() string {
 // Hint says what to do about them.
 func (e *CacheInUseError) Hint() string {
 	if e.Forced {
-		return "remove those containers (docker rm --force CONTAINER, or podman)"
+		return "remove those containers: " + e.Program + " rm --force " + strings.Join(e.Users, " ")
 	}
 	return "end those sessions, or remove their sidecars as well with --force"
 }
@@ -171,7 +172,7 @@ func (c cacheClear) refuse(rows []cacheRow) error {
 		return nil
 	}
 	slices.Sort(users)
-	return &CacheInUseError{Users: slices.Compact(users), Forced: c.force}
+	return &CacheInUseError{Program: c.app.docker().Name(), Users: slices.Compact(users), Forced: c.force}
 }
 
 // allUsers returns each container once.

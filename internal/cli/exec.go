@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
@@ -41,11 +40,12 @@ or in a directory around it, or else the only one that runs.`,
 			if err != nil {
 				return err
 			}
+			argv := attached.Docker.Cmd(attached.Argv()).Argv
 			if a.flags.dryRun {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), dockerargs.Quote(append([]string{docker.Program}, attached.Argv()...)))
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), dockerargs.Quote(argv))
 				return err
 			}
-			attached.Docker.Traced(append([]string{docker.Program}, attached.Argv()...))
+			attached.Docker.Traced(argv)
 			if a.code, err = attached.Run(cmd.Context()); err != nil {
 				return &sessionError{err: err}
 			}

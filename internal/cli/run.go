@@ -149,7 +149,7 @@ func (a *app) explain(p plan.Plan, f hostfacts.Facts) {
 		a.printer.Notice(fmt.Sprintf("toolchain %s: %s (%s)", s.Kind, s.Image, s.Source))
 	}
 	if a.flags.dryRun {
-		a.printer.Notice("dry run: " + p.Program + " is not executed")
+		a.printer.Notice("dry run: nothing is started or changed")
 	}
 }
 

@@ -8,10 +8,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/aifo-coder/aifo-coder/internal/calltrace"
+	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/mcpserver"
 )
 
@@ -94,10 +94,16 @@ func (e *NotServedError) Hint() string {
 
 // Served returns the ids of the sessions that have an MCP server on this host.
 func Served(runtimeDir string) []string {
-	paths, _ := filepath.Glob(localSocket(runtimeDir, "*", mcpSocket)) // the pattern is well-formed
+	entries, _ := os.ReadDir(runtimeDir) // without it there are none
 	var ids []string
-	for _, p := range paths {
-		ids = append(ids, strings.TrimPrefix(filepath.Base(filepath.Dir(p)), "aifo-"))
+	for _, e := range entries {
+		id := lock.Name(filepath.Join(runtimeDir, e.Name()))
+		if id == "" || !e.IsDir() {
+			continue
+		}
+		if _, err := os.Stat(localSocket(runtimeDir, id, mcpSocket)); err == nil {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }

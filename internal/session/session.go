@@ -383,17 +383,25 @@ type command struct {
 // processes, which a docker exec does not do.
 func (c command) run(ctx context.Context, w *signalWatch) (int, error) {
 	running, forward := w.run(ctx)
-	go func() {
-		for sig := range forward {
-			if name := execproto.SignalName(sig.(syscall.Signal)); name != "" {
-				_ = c.exec.Signal(running, c.call.Kind, c.call.ID, name) // the tool may have ended meanwhile
-			}
-		}
-	}()
+	go c.pass(running, forward)
 	limited, stop := limit(running, c.limit)
 	defer stop()
 	code, err := c.exec.Wait(limited, c.call.Kind, c.call.ID, c.cmd)
 	return w.result(limited, code, err)
+}
+
+// pass passes signals on to the call's processes until running ends.
+func (c command) pass(running context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case sig := <-signals:
+			if name := execproto.SignalName(sig.(syscall.Signal)); name != "" {
+				_ = c.exec.Signal(running, c.call.Kind, c.call.ID, name) // the tool may have ended meanwhile
+			}
+		case <-running.Done():
+			return
+		}
+	}
 }
 
 // TimeLimitError says that the toolchain subcommand's command took too long.

@@ -68,6 +68,11 @@ func (w *signalWatch) stop() {
 	close(w.done)
 	w.abort(nil)
 	w.insist(nil)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.end != nil {
+		w.end(nil)
+	}
 }
 
 func (w *signalWatch) loop() {
