@@ -87,6 +87,9 @@ func (o *options) prepare() error {
 		return errors.New("must be started as root, which it gives up itself")
 	}
 	unix.Umask(0o022)
+	if err := o.checkMounts(); err != nil { // before anything is read or written where others may write
+		return err
+	}
 	user := o.account()
 	if err := o.home(); err != nil {
 		return fmt.Errorf("home directory %s: %w", o.Home, err)

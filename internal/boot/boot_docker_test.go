@@ -9,10 +9,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/boot"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/mountid"
+	"golang.org/x/sys/unix"
 )
 
 // image is what the tests boot. scripts/images builds it everywhere.
@@ -180,6 +186,40 @@ func TestBootFails(t *testing.T) {
 			t.Errorf("%v %s: exit %d: %s", tt.options, tt.boot, code, out)
 		}
 	}
+}
+
+// TestMountsAreWhatWasMeant: the numbers that this host has of a directory are the container's, in one that the user
+// alone may enter as well; the variable does not reach the program.
+func TestMountsAreWhatWasMeant(t *testing.T) {
+	engine(t)
+	dir := t.TempDir()
+	inner := filepath.Join(dir, "private", "inner")
+	if err := errors.Join(os.MkdirAll(inner, 0o755), os.Chmod(filepath.Dir(inner), 0o700), os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	number := func(path string) mountid.File {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		return mountid.File{Dev: st.Dev, Ino: st.Ino}
+	}
+	run := func(file mountid.File) (string, int) {
+		mounts := []mountid.Mount{{Target: "/private", File: number(filepath.Dir(inner))}, {Target: "/private/inner", File: file}}
+		return bootRun(t, []string{
+			"--env", execproto.EnvMounts + "=" + mountid.Encode(mounts),
+			"-v", filepath.Dir(inner) + ":/private", "-v", inner + ":/private/inner",
+		}, "--user", strconv.Itoa(os.Getuid())+":1", "--", "sh", "-c", "echo ran; env")
+	}
+	out, code := run(number(inner))
+	if code != 0 || strings.Contains(out, execproto.EnvMounts) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	out, code = run(number(dir))
+	if code != boot.ExitFailed || strings.Contains(out, "ran") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	want(t, out, "aifo-shim boot: "+(&mountid.SwappedError{Target: "/private/inner"}).Error())
 }
 
 // TestCannotDrop: what cannot be given up must not be run with.

@@ -98,12 +98,20 @@ type Info struct {
 	MemTotal        int64  // bytes
 	MemoryLimit     bool   // containers can be given a limit of memory
 	PidsLimit       bool   // and of processes
+	DefaultRuntime  string // such as runc
 	Name            string // of the engine's machine
 	KernelVersion   string
 	DockerRootDir   string // a directory of the engine's machine
 	// Remote says that podman itself tells of being a client of another machine's.
 	Remote bool `json:"-"`
 }
+
+// kernelRuntimes are the names of runtimes whose containers are processes of the engine's own kernel.
+var kernelRuntimes = []string{"", "runc", "io.containerd.runc.v2", "crun", "youki", "nvidia", "sysbox-runc"}
+
+// SharesKernel reports whether containers are known to be processes of the engine's kernel. Those of gVisor and
+// Kata have a kernel of their own, and see files by other numbers.
+func (i Info) SharesKernel() bool { return slices.Contains(kernelRuntimes, i.DefaultRuntime) }
 
 // UserNamespaces reports whether the engine maps the ids of all containers to others of the
 // host (userns-remap).

@@ -12,6 +12,7 @@ type podmanInfo struct {
 		CgroupControllers          []string
 		MemTotal                   int64
 		ServiceIsRemote            bool
+		OCIRuntime                 struct{ Name string }
 		Distribution               struct{ Distribution, Version string }
 		Security                   struct{ AppArmorEnabled, Rootless, SeccompEnabled, SELinuxEnabled bool }
 	}
@@ -24,7 +25,7 @@ func (p podmanInfo) info() Info {
 	i := Info{
 		Engine: Podman, ServerVersion: p.Version.Version, OSType: h.OS, Architecture: h.Arch,
 		OperatingSystem: strings.TrimSpace(h.Distribution.Distribution + " " + h.Distribution.Version),
-		MemTotal:        h.MemTotal, Name: h.Hostname, KernelVersion: h.Kernel, Remote: h.ServiceIsRemote,
+		MemTotal:        h.MemTotal, DefaultRuntime: h.OCIRuntime.Name, Name: h.Hostname, KernelVersion: h.Kernel, Remote: h.ServiceIsRemote,
 		// Those that it may use: without root and with cgroups of version 1 there are none.
 		MemoryLimit: slices.Contains(h.CgroupControllers, "memory"),
 		PidsLimit:   slices.Contains(h.CgroupControllers, "pids"),

@@ -145,6 +145,7 @@ var passed = []Group{
 			{Names: []string{"IS_SANDBOX"}, Meaning: "in the agent's: `1`, unless `AIFO_ENV_IS_SANDBOX` says otherwise, see [security.md](security.md#an-agents-own-sandbox)"},
 			{Names: []string{"AIFO_TOOLEEXEC_URL", "AIFO_TOOLEEXEC_TOKEN"}, Each: true, Meaning: "in the agent's, with toolchains: where the proxy is, see [protocol.md](protocol.md#transport); the shim reads them"},
 			{Names: []string{"GOPATH"}, Meaning: "in sidecars, from the toolchain or the caller: tools are also looked for in its `bin`"},
+			{Names: []string{"AIFO_MOUNTS"}, Meaning: "in all: what must be mounted, for the program that prepares the container and takes it away, see [security.md](security.md#what-is-mounted)"},
 			{Names: []string{"AIFO_EXEC_ID"}, Meaning: "of tools: the id of the tool call"},
 			{Names: []string{"AIFO_CALL_ENV_NAME", "AIFO_CALL_HEX_NAME"}, Each: true, Meaning: "on the way to tools with `AIFO_TOOLCHAIN_EXEC=docker`: a variable of the caller; the tool gets it without the prefix"},
 			{Names: []string{"CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"}, Each: true, Meaning: "in all, where the host's certificate authorities are used: the file that has them, `/etc/ssl/certs/aifo-ca-bundle.crt`, or `aifo-ca-extra.crt` beside it"},

@@ -62,6 +62,8 @@ const (
 	EnvWorkspace = "AIFO_WORKSPACE"
 	EnvToken     = "AIFO_TOOLEEXEC_TOKEN" //nolint:gosec // the name of a variable, not a token
 	EnvExecID    = "AIFO_EXEC_ID"
+	// EnvMounts tells the boot program what must be mounted (package mountid).
+	EnvMounts = "AIFO_MOUNTS"
 )
 
 // Exit codes with a meaning of their own (docs/exit-codes.md).

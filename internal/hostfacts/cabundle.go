@@ -191,8 +191,9 @@ func readNamedCAFile(path string) (caFile, error) {
 // and else one in cacheDir with them: a key beside them is not for containers.
 func (f caFile) only(cacheDir string) CAFile {
 	clean := newCAFile(nil, unknown(nil, []caFile{f}), cacheDir)
-	if packed(clean.Data) == packed(f.data) {
-		return CAFile{Path: f.path}
+	real, err := filepath.EvalSymlinks(f.path) // the session mounts a file, whatever becomes of a link to it
+	if err == nil && packed(clean.Data) == packed(f.data) {
+		return CAFile{Path: real}
 	}
 	return clean
 }

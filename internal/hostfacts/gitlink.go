@@ -43,6 +43,10 @@ func (f *Facts) readGitLink() {
 		f.Warnings = append(f.Warnings, "git will not work in the containers: the workspace has its git directory elsewhere, at a path of Windows")
 		return
 	}
+	// What is in the workspace, as that of a bare repository beside its worktrees, is there for containers.
+	if dir, err := readPath(name, "gitdir: ", f.Workspace); err == nil && isBelow(dir, f.Workspace) {
+		return
+	}
 	link, err := findGitLink(f.Workspace, name)
 	if err == nil {
 		err = f.checkGitLink(link)
@@ -160,6 +164,10 @@ func (l GitLink) checkSubmodule(workspace string) error {
 // checkGitLink refuses directories that no container may see, or that docker cannot mount.
 func (f *Facts) checkGitLink(l GitLink) error {
 	for _, dir := range []string{l.Common, l.Dir} {
+		// A container could rename what is above such a mount.
+		if isBelow(dir, f.Workspace) {
+			return fmt.Errorf("%s is in the workspace", dir)
+		}
 		if _, err := f.MountSource(dir); err != nil {
 			return err
 		}

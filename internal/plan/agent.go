@@ -196,6 +196,7 @@ func (b planner) secrets() map[string]string {
 		values = b.o.Agent.CredentialValues(b.f.Env.Get)
 	}
 	maps.Copy(values, b.networkValues(KindAgent))
+	maps.Copy(values, b.mountsValue())
 	for _, name := range passed {
 		if v := b.f.Env.Get(name); v != "" {
 			values[name] = v

@@ -130,6 +130,10 @@ type Plan struct {
 
 	Workspace string // where containers have it
 
+	// ChecksMounts says that each container finds out whether what is mounted in it is what the session meant. Where
+	// it cannot, all must be mounted before an agent runs, who could change where a path leads.
+	ChecksMounts bool
+
 	Exec        Exec
 	ToolTimeout time.Duration
 	ToolGrace   time.Duration // never 0
@@ -191,7 +195,7 @@ func Build(o Options, f hostfacts.Facts, id string) Plan {
 	b := planner{o: o, f: f, id: id}
 	b.net = b.networkEnv()
 	p := Plan{
-		ID: id, Program: b.program(), Workspace: b.mountPoint(), Cwd: b.workdir(), Network: b.network(), WaysOut: b.waysOut(), Tunnels: b.tunnels(), Ports: b.portEnds(), Publish: o.Publish, Broker: o.Broker, Exec: o.Exec, Kinds: o.Kinds,
+		ID: id, Program: b.program(), Workspace: b.mountPoint(), ChecksMounts: b.checksMounts(), Cwd: b.workdir(), Network: b.network(), WaysOut: b.waysOut(), Tunnels: b.tunnels(), Ports: b.portEnds(), Publish: o.Publish, Broker: o.Broker, Exec: o.Exec, Kinds: o.Kinds,
 		ToolTimeout: o.ToolTimeout, ToolGrace: cmp.Or(o.ToolGrace, DefaultToolGrace),
 		Warnings: slices.Concat(f.Warnings, b.net.warnings, b.seccompWarning(), b.engineWarnings(), b.openWarning(), b.publishWarning()),
 	}
@@ -347,6 +351,20 @@ func (b planner) userSpec(k toolchain.Kind) string {
 // so that host-gateway is an address of the host.
 func (b planner) nativeLinux() bool {
 	return b.f.GOOS == "linux" && !b.f.OtherKernel && (b.f.Engine == nil || !b.f.Engine.Desktop())
+}
+
+// checksMounts reports whether containers see files by the same numbers as this host does.
+func (b planner) checksMounts() bool {
+	return b.nativeLinux() && (b.f.Engine == nil || b.f.Engine.SharesKernel())
+}
+
+// mountsValue returns the variable that tells a container what must be mounted in it: nothing, until the
+// session has looked at it.
+func (b planner) mountsValue() map[string]string {
+	if !b.checksMounts() {
+		return nil
+	}
+	return map[string]string{execproto.EnvMounts: ""}
 }
 
 // mountPoint returns where containers have the workspace. One whose git directory is elsewhere

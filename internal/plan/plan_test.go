@@ -138,7 +138,7 @@ func TestEnvOfTheHostThatMayNotPass(t *testing.T) {
 	}
 	f.Env["AIFO_ENV_RUSTFLAGS"], f.Env["AIFO_ENV_DOCKERISH"] = "-g", "y"
 	p := plan.Build(plan.Options{Agent: mustAgent(t, "shell")}, f, "id")
-	require.Equal(t, map[string]string{"FOO": canary, "RUSTFLAGS": "-g", "DOCKERISH": "y", "TERM": "xterm"}, p.Secrets)
+	require.Equal(t, map[string]string{"FOO": canary, "RUSTFLAGS": "-g", "DOCKERISH": "y", "TERM": "xterm", "AIFO_MOUNTS": ""}, p.Secrets)
 }
 
 // TestSandbox: an agent with a sandbox of its own has the arguments that switch it

@@ -62,6 +62,7 @@ func (b planner) sidecarName(kind string) string { return "aifo-tc-" + kind + "-
 func (b planner) sidecar(s toolchain.Selection) Sidecar {
 	name, image := b.sidecarName(s.Kind.Name), b.images().toolchain(s)
 	secrets, limit := b.networkValues(s.Kind.Name), b.o.Limits.of(s.Kind.Name)
+	maps.Copy(secrets, b.mountsValue())
 	env := override(append(b.sidecarEnv(s.Kind), secretEnv(secrets)...), b.userEnv(s.Kind.Name))
 	maps.Copy(secrets, b.userEnv(s.Kind.Name))
 	run := dockerargs.Run{

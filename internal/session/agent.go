@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -55,11 +56,30 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 	} else {
 		s.openPorts()
 	}
+	if err := s.mountBeforeAgent(w.starting, sc); err != nil {
+		return 0, err
+	}
 	running, forward := w.run(ctx)
 	defer time.AfterFunc(agentFirst, s.started.happen).Stop()
 	s.tellReady(sc)
 	code, err := s.agentContainer(running, env, forward)
 	return w.result(running, code, err)
+}
+
+// mountBeforeAgent waits for all sidecars where they cannot find out whether their mounts are what was meant:
+// then nobody may be there yet who could change that.
+func (s *Session) mountBeforeAgent(ctx context.Context, sc *sidecars) error {
+	if s.Plan.ChecksMounts || sc == nil {
+		return nil
+	}
+	work := s.Begin("starting the sidecars")
+	s.started.happen()
+	var err error
+	for kind := range sc.byKind {
+		err = cmp.Or(err, sc.Ready(ctx, kind))
+	}
+	work.End(err)
+	return err
 }
 
 // tellReady has Ready called when everything has started, or never will, and before
@@ -87,7 +107,7 @@ func (s *Session) tellReady(sc *sidecars) {
 // removes it when running ends.
 func (s *Session) agentContainer(running context.Context, env map[string]string, forward <-chan os.Signal) (int, error) {
 	cmd := s.interactive(s.Plan.Agent.Argv())
-	cmd.Env = s.Docker.With(env).Env
+	cmd.Env = s.Docker.With(s.withMounts(env, *s.Plan.Agent)).Env
 	lasting := context.WithoutCancel(running)
 	ended, end := context.WithCancel(lasting)
 	cmd.Signals = s.whenRunning(ended, forward)

@@ -23,6 +23,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/execproxy"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
+	"github.com/aifo-coder/aifo-coder/internal/mountid"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/ports"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
@@ -77,6 +78,7 @@ type Session struct {
 	exported *telemetry.Exporter // nil: nothing is exported
 	gateway  func() (string, error)
 	tunnels  map[string]*tunnel.Host // by container
+	mounts   *mountid.Held           // what is mounted, if the plan has it checked
 	// published are the ports of this machine that lead into the session.
 	published []*ports.Listener
 	// placeholders are the agent's variables that stand for keys.
@@ -141,7 +143,7 @@ func (s *Session) start(ctx context.Context) (int, error) {
 
 // prepare does everything that comes before the agent's container.
 func (s *Session) prepare(ctx context.Context) error {
-	steps := []func(context.Context) error{s.publish, s.makeDirs, s.takeLocks, s.openTrace, s.openTunnels, s.openWaysOut, s.installShims, s.installCABundle, s.pull, s.sweepNamed, s.startSweep, s.findGateway, s.createNetwork}
+	steps := []func(context.Context) error{s.publish, s.makeDirs, s.takeLocks, s.openTrace, s.openTunnels, s.openWaysOut, s.installShims, s.installCABundle, s.pull, s.sweepNamed, s.startSweep, s.findGateway, s.holdMounts, s.createNetwork}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err

@@ -103,7 +103,7 @@ func (s *Session) removeSidecars(ctx context.Context, sc *sidecars) error {
 func (s *Session) startSidecar(ctx context.Context, e executor, one *sidecar) error {
 	bounded, cancel := s.bounded()
 	defer cancel()
-	if err := s.Docker.With(one.Secrets).Do(bounded, one.Run.Argv()); err != nil {
+	if err := s.Docker.With(s.withMounts(one.Secrets, one.Run)).Do(bounded, one.Run.Argv()); err != nil {
 		return fmt.Errorf("start the %s sidecar from %s: %w", one.Kind, one.Image, err)
 	}
 	one.created = true

@@ -1,0 +1,75 @@
+package session
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
+	"github.com/aifo-coder/aifo-coder/internal/mountid"
+)
+
+// holdMounts notes what the paths name that are to be mounted, while nothing of the session can have changed that.
+// The sidecars start when the agent runs, and agents of other sessions may run already.
+func (s *Session) holdMounts(context.Context) error {
+	if !s.Plan.ChecksMounts {
+		return nil
+	}
+	held, err := mountid.Hold(s.bindSources(), s.mustBeCanonical)
+	if err != nil {
+		return err
+	}
+	s.mounts = held
+	s.onCleanup(func(context.Context) error { return held.Close() })
+	return nil
+}
+
+// bindSources returns the paths of this host that the plan's containers get.
+func (s *Session) bindSources() []string {
+	var paths []string
+	add := func(r dockerargs.Run) {
+		for _, m := range r.Mounts {
+			if m.Type == "bind" {
+				paths = append(paths, m.Source)
+			}
+		}
+	}
+	if s.Plan.Agent != nil {
+		add(*s.Plan.Agent)
+	}
+	for _, one := range s.Plan.Sidecars {
+		add(one.Run)
+	}
+	return paths
+}
+
+// mustBeCanonical reports whether a path that is to be mounted was resolved when the plan was made. Those of our
+// own directories need not be, and no container has a directory above them.
+func (s *Session) mustBeCanonical(path string) bool {
+	for _, own := range []string{s.Facts.StateDir, s.Facts.CacheDir, s.Facts.RuntimeDir} {
+		if rel, err := filepath.Rel(own, path); err == nil && filepath.IsLocal(rel) {
+			return false
+		}
+	}
+	return true
+}
+
+// withMounts returns the variables of a container together with the one that tells it what must be mounted.
+func (s *Session) withMounts(env map[string]string, r dockerargs.Run) map[string]string {
+	if !s.Plan.ChecksMounts {
+		return env
+	}
+	var mounts []mountid.Mount
+	for _, m := range r.Mounts {
+		if m.Type != "bind" {
+			continue
+		}
+		if f, ok := s.mounts.File(m.Source); ok {
+			mounts = append(mounts, mountid.Mount{Target: m.Target, File: f})
+		}
+	}
+	all := maps.Clone(env)
+	all[execproto.EnvMounts] = mountid.Encode(mounts)
+	return all
+}
