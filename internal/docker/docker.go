@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
 
@@ -312,6 +313,18 @@ func (c Client) found(err error) (bool, error) {
 func (c Client) NetworkExists(ctx context.Context, name string) (bool, error) {
 	_, err := c.query(ctx, "network", "inspect", "--format", "{{.Id}}", "--", name)
 	return c.found(err)
+}
+
+// RemoveNetwork removes a network; one that is gone, or was never made, is no error.
+func (c Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
+	err := c.Do(ctx, dockerargs.NetworkRemove(nameOrID))
+	if err == nil {
+		return nil
+	}
+	if exists, askErr := c.NetworkExists(ctx, nameOrID); askErr == nil && !exists {
+		return nil
+	}
+	return err
 }
 
 // Bridge is where a bridge network is.
