@@ -191,8 +191,8 @@ func (e *examination) user(context.Context) []Result {
 
 func (e *examination) memory(context.Context) []Result {
 	i := e.Facts.Engine
-	total, available := uint64(max(i.MemTotal, 0)), uint64(0)
-	if own, free := hostMemory(); own/gibi == total/gibi { // the engine is on this machine
+	total, available := max(i.MemTotal, 0), int64(0)
+	if own, free := hostfacts.Memory(); own/gibi == total/gibi { // the engine is on this machine
 		available = free
 	}
 	return []Result{memoryResult(total, available, i.MemoryLimit, asksMemory(e.Options.Limits))}

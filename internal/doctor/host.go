@@ -53,7 +53,7 @@ func diskResult(f DiskFacts) Result {
 }
 
 // size is a number of bytes for people.
-func size(n uint64) string {
+func size[T int64 | uint64](n T) string {
 	switch {
 	case n >= gibi:
 		return fmt.Sprintf("%.1f GiB", float64(n)/gibi)
@@ -64,7 +64,7 @@ func size(n uint64) string {
 }
 
 // memoryResult decides about the memory that containers share, and what of it is free; 0: unknown.
-func memoryResult(total, available uint64, limits, asked bool) Result {
+func memoryResult(total, available int64, limits, asked bool) Result {
 	const name = "memory"
 	const little, least = 2 * gibi, 512 * mebi
 	switch {

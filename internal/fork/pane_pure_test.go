@@ -1,12 +1,12 @@
 package fork
 
 import (
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/panes"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
 
 func TestChooseRunner(t *testing.T) {
@@ -52,9 +52,9 @@ func TestLimits(t *testing.T) {
 		{64 * gib, 4, 2, (64*gib - 64*gib/5) / 8, 3072},
 		{4 * gib, 2, 2, 3 * gib / 4, 6144},
 		{8 * gib, 8, 3, containerMin, 1024},
-		{16 * gib, 1, 1, 16*gib - 16*gib/5, pidsMax},
+		{16 * gib, 1, 1, 16*gib - 16*gib/5, plan.DefaultPids},
 		{1 * gib, 64, 6, containerMin, pidsMin},
-		{1 * gib, 0, 0, containerMin, pidsMax},
+		{1 * gib, 0, 0, containerMin, plan.DefaultPids},
 	} {
 		memory, procs := Limits(tt.total, tt.panes, tt.each)
 		require.Equal(t, tt.memory, memory, "%+v", tt)
@@ -75,16 +75,6 @@ func TestStagger(t *testing.T) {
 	require.True(t, Stagger(8*gib-1, 16*gib, 8))
 	require.True(t, Stagger(7*gib, 64*gib, 2), "an eighth of the machine")
 	require.False(t, Stagger(8*gib, 64*gib, 2))
-}
-
-func TestMemory(t *testing.T) {
-	available, total := parseMeminfo("MemTotal:       16326428 kB\nMemFree:         1 kB\nMemAvailable:   12000000 kB\nHugePages_Total:       3\n")
-	require.Equal(t, int64(12000000)<<10, available)
-	require.Equal(t, int64(16326428)<<10, total)
-	available, total = parseMeminfo("no such thing\nMemTotal: much kB")
-	require.Zero(t, available+total)
-	available, total = Memory()
-	require.Equal(t, runtime.GOOS == "linux", available > 0 && total >= available)
 }
 
 func TestPaneEnviron(t *testing.T) {
