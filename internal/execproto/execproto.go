@@ -45,6 +45,7 @@ const (
 	KeyArg    = "arg"
 	KeyExecID = "exec_id"
 	KeySignal = "signal"
+	KeyCmd    = "cmd" // of a notification, in place of a tool
 
 	// Of version 3 only.
 	KeyKind = "kind" // toolchain that shall run the tool, whatever its name
@@ -79,6 +80,7 @@ const (
 const (
 	MaxToolLen     = 64
 	MaxNameLen     = 255  // NAME_MAX, for a program that is not on the list of tools
+	MaxCmdLen      = 128  // for a notification command
 	MaxPathLen     = 4096 // PATH_MAX, for cwd and path
 	MaxArgLen      = 128<<10 - 1
 	MaxArgs        = 128 << 10

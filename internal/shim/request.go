@@ -115,7 +115,7 @@ func (c call) plainPath() string {
 func (c call) form(cwd string) []byte {
 	var body []byte
 	if execproto.Notifies(c.tool) {
-		body = appendPair(nil, "cmd", c.tool) // runs on the host, where our directory means nothing
+		body = appendPair(nil, execproto.KeyCmd, c.tool) // runs on the host, where our directory means nothing
 	} else {
 		body = appendPair(nil, execproto.KeyTool, c.tool)
 		body = appendPair(body, execproto.KeyCwd, cwd)
