@@ -461,6 +461,14 @@ func (c Client) Do(ctx context.Context, argv []string) error {
 	return proc.Run(ctx, cmd)
 }
 
+// WithoutAdvice returns what docker run says when it fails, without the advice to see its help, which
+// comes after the reason.
+func WithoutAdvice(text string) string {
+	text, _, _ = strings.Cut(text, "\nSee '")
+	text, _, _ = strings.Cut(text, "\n\nRun '")
+	return strings.TrimSpace(text)
+}
+
 // Cmd returns a command of the engine that a terminal's Ctrl-C does not reach, for a
 // caller that sets its streams.
 func (c Client) Cmd(argv []string) proc.Cmd {
