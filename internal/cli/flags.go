@@ -37,8 +37,6 @@ type flags struct {
 	publish     []string
 	workspace   string
 	profile     string
-	memory      string
-	pids        int
 
 	hostPath string
 	mounts   []string
