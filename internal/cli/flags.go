@@ -126,9 +126,7 @@ func (f *flags) registerCompletions(root *cobra.Command) {
 		"profile":             completeProfiles,
 		"workspace":           completeDirs,
 	} {
-		if err := root.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic(err) // the flag is registered a few lines above
-		}
+		mustComplete(root, name, complete)
 	}
 }
 

@@ -45,7 +45,7 @@ The exit code is 1 when a cell failed.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	cmd.Flags().StringVar(&transport, "transport", "both", "how tool calls leave the agent's container: `tcp|unix|both`")
-	_ = cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"tcp", "unix", "both"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	mustComplete(cmd, "transport", cobra.FixedCompletions([]string{"tcp", "unix", "both"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -93,12 +93,8 @@ under way are shown, too.`,
 	fs.BoolVar(&f.failed, "failed", false, "show only calls that failed or were refused, or whose exit code is not 0")
 	fs.StringVar(&f.kind, "kind", "", "show only calls of the toolchain `KIND`")
 	fs.DurationVar(&f.slow, "slow", 0, "show only calls that took `DURATION` or longer, as in 10s")
-	if err := cmd.RegisterFlagCompletionFunc("kind", a.flags.completeKinds); err != nil {
-		panic(err) // the flag is registered a few lines above
-	}
-	if err := cmd.RegisterFlagCompletionFunc("slow", cobra.NoFileCompletions); err != nil {
-		panic(err)
-	}
+	mustComplete(cmd, "kind", a.flags.completeKinds)
+	mustComplete(cmd, "slow", cobra.NoFileCompletions)
 	return cmd
 }
 
