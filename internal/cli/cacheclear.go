@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -240,13 +239,13 @@ func (c cacheClear) print(rows []cacheRow) error {
 	if c.asJSON {
 		return writeJSON(c.app.streams.Out, rows)
 	}
-	t := tabwriter.NewWriter(c.app.streams.Out, 0, 8, 2, ' ', 0)
+	t := newTable(c.app.streams.Out)
 	for _, r := range rows {
 		if r.Removed {
-			fmt.Fprintf(t, "%s\t%s\n", r.Volume, firstNonEmpty(r.Size, "unknown"))
+			t.row(r.Volume, firstNonEmpty(r.Size, "unknown"))
 		}
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 // writeJSON writes rows as an array for scripts, one that is empty for none.

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -95,12 +94,11 @@ func writeCredentials(w io.Writer, rows []credentialRow, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, rows)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "PROVIDER\tKEY")
+	t := newTable(w, "PROVIDER", "KEY")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\n", r.Provider, strings.TrimSpace(r.Source+" "+r.Variable))
+		t.row(r.Provider, strings.TrimSpace(r.Source+" "+r.Variable))
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 func (a *app) credentialsSetCmd() *cobra.Command {

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"runtime"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -100,14 +98,13 @@ func writeImages(w io.Writer, rows []imageRow, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, rows)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "TYPE\tNAME\tIMAGE\tPRESENT\tSOURCE")
+	t := newTable(w, "TYPE", "NAME", "IMAGE", "PRESENT", "SOURCE")
 	for _, r := range rows {
 		present := "no"
 		if r.Present {
 			present = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Type, r.Name, r.Image, present, r.Source)
+		t.row(r.Type, r.Name, r.Image, present, r.Source)
 	}
-	return t.Flush()
+	return t.flush()
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -280,21 +279,21 @@ func (s *supportScreen) paint(line string) string {
 // table has a row for each agent and transport, with dots for what is still to come.
 func (s *supportScreen) table() string {
 	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	fmt.Fprint(t, "AGENT\tTRANSPORT\tSTARTS")
+	header := []string{"AGENT", "TRANSPORT", "STARTS"}
 	for _, c := range s.m.Columns {
-		fmt.Fprint(t, "\t", strings.ToUpper(c.Kind))
+		header = append(header, strings.ToUpper(c.Kind))
 	}
+	t := newTable(&b, header...)
 	for _, a := range s.m.Agents {
 		for _, transport := range s.m.Transports {
-			fmt.Fprintf(t, "\n%s\t%s\t%s", a.Name, transport, s.cell(a.Name, transport, support.Runs))
+			row := []string{a.Name, string(transport), s.cell(a.Name, transport, support.Runs)}
 			for _, c := range s.m.Columns {
-				fmt.Fprint(t, "\t", s.cell(a.Name, transport, c.Kind))
+				row = append(row, s.cell(a.Name, transport, c.Kind))
 			}
+			t.row(row...)
 		}
 	}
-	fmt.Fprintln(t)
-	_ = t.Flush() // a builder takes every write
+	_ = t.flush() // a builder takes every write
 	return b.String()
 }
 
