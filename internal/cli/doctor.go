@@ -20,6 +20,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
 	"github.com/aifo-coder/aifo-coder/internal/config"
 	"github.com/aifo-coder/aifo-coder/internal/doctor"
+	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/keys"
 	"github.com/aifo-coder/aifo-coder/internal/provider"
@@ -360,15 +361,11 @@ func (s *doctorScreen) print(r doctor.Result) {
 	}
 }
 
-// printable takes control characters out of what an engine or a file said.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, text)
-}
+// spaced puts what has several lines or columns on one line.
+var spaced = strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ")
+
+// printable returns what an engine or a file said, for one line of a terminal.
+func printable(text string) string { return foreign.Printable(spaced.Replace(text)) }
 
 // fixed prints what fixes did.
 func (s *doctorScreen) fixed(results []doctor.Result) {

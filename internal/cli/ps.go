@@ -13,6 +13,7 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/sessions"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 func (a *app) psCmd() *cobra.Command {
@@ -72,17 +73,11 @@ type screen struct {
 	width    int // in characters; 0: not known
 }
 
-const (
-	psYellow = "\x1b[33m"
-	psBold   = "\x1b[1m"
-	psReset  = "\x1b[0m"
-)
-
 // sessions writes the table. Its lines are coloured, and cut where they are longer than the
 // terminal is wide, when the columns have their widths.
 func (s screen) sessions(list []sessions.Session, now time.Time) error {
 	var text bytes.Buffer
-	colours := []string{psBold}
+	colours := []string{ui.BoldOn}
 	t := newTable(&text, "SESSION", "STATE", "AGE", "MEMORY", "WHAT")
 	for _, one := range list {
 		colours = append(colours, addSession(t, one, now)...)
@@ -109,9 +104,9 @@ func addSession(t table, one sessions.Session, now time.Time) (colours []string)
 		t.row("  "+foreign.Printable(c.Kind), foreign.Printable(c.State), age(c.Created, now), memory(c.Memory), foreign.Printable(c.Image))
 	}
 	colours = make([]string, 1+len(one.Ports)+len(one.Containers))
-	colours[0] = psBold
+	colours[0] = ui.BoldOn
 	if one.State == sessions.Dead {
-		colours[0] = psYellow
+		colours[0] = ui.Yellow
 	}
 	return colours
 }
@@ -122,7 +117,7 @@ func (s screen) line(line, colour string) string {
 		line = string(letters[:s.width-1]) + "…"
 	}
 	if s.colour && colour != "" {
-		return colour + line + psReset
+		return colour + line + ui.Reset
 	}
 	return line
 }
