@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/aifo-coder/aifo-coder/internal/egress"
@@ -121,7 +120,7 @@ func entryCells(e egress.Entry) []string {
 	if e.Host != "" {
 		host = net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
 	}
-	verdict, detail := "allowed", fmt.Sprintf("%s sent, %s received", units.HumanSize(float64(e.Sent)), units.HumanSize(float64(e.Received)))
+	verdict, detail := "allowed", fmt.Sprintf("%s sent, %s received", size(&e.Sent), size(&e.Received))
 	switch {
 	case !e.Allowed:
 		verdict, detail = "refused", e.Reason

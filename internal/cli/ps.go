@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -96,12 +95,12 @@ func (s screen) sessions(list []sessions.Session, now time.Time) error {
 // addSession adds the lines of a session to the table, and returns their colours. Ports have lines
 // of their own: beside the rest of a session they would leave no room for it.
 func addSession(t table, one sessions.Session, now time.Time) (colours []string) {
-	t.row(foreign.Printable(one.ID), string(one.State), age(one.Since, now), memory(one.Memory), foreign.Printable(what(one)))
+	t.row(foreign.Printable(one.ID), string(one.State), age(one.Since, now), size(one.Memory), foreign.Printable(what(one)))
 	for _, p := range one.Ports {
 		t.row("  port", "-", "-", "-", fmt.Sprintf("%s->%d", p.Host, p.Container))
 	}
 	for _, c := range one.Containers {
-		t.row("  "+foreign.Printable(c.Kind), foreign.Printable(c.State), age(c.Created, now), memory(c.Memory), foreign.Printable(c.Image))
+		t.row("  "+foreign.Printable(c.Kind), foreign.Printable(c.State), age(c.Created, now), size(c.Memory), foreign.Printable(c.Image))
 	}
 	colours = make([]string, 1+len(one.Ports)+len(one.Containers))
 	colours[0] = ui.BoldOn
@@ -153,11 +152,4 @@ func age(since, now time.Time) string {
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
 	return fmt.Sprintf("%dd", int(d/day))
-}
-
-func memory(n *int64) string {
-	if n == nil {
-		return "-"
-	}
-	return units.BytesSize(float64(*n))
 }

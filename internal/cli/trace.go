@@ -221,7 +221,7 @@ func size(n *int64) string {
 	if n == nil {
 		return "-"
 	}
-	return units.HumanSize(float64(*n))
+	return units.BytesSize(float64(*n))
 }
 
 // sum returns the sum of what is known, or nil.
