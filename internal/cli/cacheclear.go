@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -242,7 +243,7 @@ func (c cacheClear) print(rows []cacheRow) error {
 	t := newTable(c.app.streams.Out)
 	for _, r := range rows {
 		if r.Removed {
-			t.row(r.Volume, firstNonEmpty(r.Size, "unknown"))
+			t.row(r.Volume, cmp.Or(r.Size, "unknown"))
 		}
 	}
 	return t.flush()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -250,7 +251,7 @@ func (a *app) editor() string {
 	if runtime.GOOS == "windows" {
 		usual = []string{"notepad"}
 	}
-	if command := firstNonEmpty(a.env.Get("VISUAL"), a.env.Get("EDITOR")); command != "" {
+	if command := cmp.Or(a.env.Get("VISUAL"), a.env.Get("EDITOR")); command != "" {
 		return command
 	}
 	return proc.FirstOf(usual...)

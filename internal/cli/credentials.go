@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (a *app) credentialRows(ctx context.Context) ([]credentialRow, error) {
 	}
 	var rows []credentialRow
 	for _, p := range provider.All() {
-		row := credentialRow{Provider: p.Name, Source: firstNonEmpty(found[p.Name].Source, "none")}
+		row := credentialRow{Provider: p.Name, Source: cmp.Or(found[p.Name].Source, "none")}
 		names := p.KeyVariables()
 		if i := slices.IndexFunc(names, func(n string) bool { return a.env.Get(n) != "" }); i >= 0 {
 			row.Source, row.Variable = "environment", names[i]

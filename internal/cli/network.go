@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -133,5 +134,5 @@ func entryCells(e egress.Entry) []string {
 	if e.Count > 1 {
 		detail += fmt.Sprintf(" (%d times)", e.Count)
 	}
-	return []string{e.Time.Local().Format(time.DateTime), firstNonEmpty(e.Container, "-"), firstNonEmpty(e.Method, "-"), host, verdict, detail}
+	return []string{e.Time.Local().Format(time.DateTime), cmp.Or(e.Container, "-"), cmp.Or(e.Method, "-"), host, verdict, detail}
 }

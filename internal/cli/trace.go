@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,8 +190,8 @@ func callCells(r calltrace.Record) []string {
 		command += "  (" + r.Reason + ")"
 	}
 	return []string{
-		r.Time.Local().Format(time.DateTime), firstNonEmpty(r.Kind, "-"), shortDuration(r.Duration()), callResult(r),
-		size(r.StdinBytes), size(sum(r.StdoutBytes, r.StderrBytes)), firstNonEmpty(r.Cwd, "-"), command,
+		r.Time.Local().Format(time.DateTime), cmp.Or(r.Kind, "-"), shortDuration(r.Duration()), callResult(r),
+		size(r.StdinBytes), size(sum(r.StdoutBytes, r.StderrBytes)), cmp.Or(r.Cwd, "-"), command,
 	}
 }
 
@@ -202,7 +203,7 @@ func callResult(r calltrace.Record) string {
 	case r.State == calltrace.Ended && r.ExitCode != nil:
 		return strconv.Itoa(*r.ExitCode)
 	}
-	return firstNonEmpty(r.Code, string(r.State))
+	return cmp.Or(r.Code, string(r.State))
 }
 
 // shortDuration returns d with the digits that matter.
