@@ -278,7 +278,7 @@ func (a *app) configureSession(cmd *cobra.Command, args []string) error {
 	a.warnOwnFile(f)
 	store := trust.NewStore(f.StateDir)
 	files, err := readRepository(f, store)
-	if damaged := (*trust.DamagedError)(nil); errors.As(err, &damaged) {
+	if is[*trust.DamagedError](err) {
 		return err
 	}
 	if err != nil {

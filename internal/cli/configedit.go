@@ -94,7 +94,7 @@ func (a *app) configEdit(ctx context.Context) error {
 		return err
 	}
 	changed, err := a.editUntilValid(ctx, e)
-	if kept := (*DraftError)(nil); err != nil && !errors.As(err, &kept) || err == nil && !changed {
+	if worthKeeping := changed || is[*DraftError](err); !worthKeeping {
 		err = errors.Join(err, undo())
 	}
 	if err != nil {
