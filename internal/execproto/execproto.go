@@ -6,6 +6,8 @@
 // It imports the standard library only, because the static shim links it.
 package execproto
 
+import "path"
+
 // The endpoints of the proxy.
 const (
 	PathExec   = "/exec"
@@ -118,6 +120,10 @@ const (
 	CacheRoot  = "/var/cache/aifo"            // where cache volumes are mounted in a sidecar
 	SocketURL  = "unix://" + SocketPath
 )
+
+// OwnDirs are the directories of containers that are ours or the kernel's: nothing of a user's may
+// be mounted or looked for in them.
+var OwnDirs = []string{path.Dir(ShimDir), SocketDir, CacheRoot, "/proc", "/sys", "/dev"}
 
 // The way out of a container without a network: a relay in it listens on EgressAddr and
 // passes each connection on to the unix socket of aifo-coder (docs/network.md).

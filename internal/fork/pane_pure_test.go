@@ -69,6 +69,16 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestCanBorrow(t *testing.T) {
+	for dir, want := range map[string]bool{
+		"/src/.git/objects": true, "/workspaces/x": true, "/optional": true, "/run/user/1/objects": true,
+		"/workspace": false, "/workspace/.git/objects": false, "/opt/aifo/x": false, "/run/aifo/x": false, "/var/cache/aifo/x": false, "/proc/1": false, "/dev/shm/x": false,
+	} {
+		require.Equal(t, want, canBorrow(dir, "linux"), dir)
+		require.False(t, canBorrow(dir, "windows"), dir)
+	}
+}
+
 func TestStagger(t *testing.T) {
 	require.False(t, Stagger(0, 0, 8), "unknown")
 	require.False(t, Stagger(8*gib, 16*gib, 8))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/clone"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/panes"
 	"github.com/aifo-coder/aifo-coder/internal/ui"
@@ -82,15 +83,8 @@ func (s Service) Plan(spec StartSpec) (Record, error) {
 // canBorrow reports whether a container can have the directory at the same place as the
 // host: the clone's list of borrowed directories is read by both.
 func canBorrow(objects, goos string) bool {
-	if goos == "windows" {
-		return false
-	}
-	for _, taken := range []string{"/workspace", "/opt/aifo", "/proc", "/sys", "/dev"} {
-		if objects == taken || len(objects) > len(taken) && objects[:len(taken)+1] == taken+"/" {
-			return false
-		}
-	}
-	return true
+	in := func(dir string) bool { return execproto.Within(objects, dir) }
+	return goos != "windows" && !in(execproto.Workspace) && !slices.ContainsFunc(execproto.OwnDirs, in)
 }
 
 // Start makes the clones of a planned session, or nothing.
