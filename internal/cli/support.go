@@ -116,14 +116,14 @@ func (a *app) supportMatrix(ctx context.Context, fs *pflag.FlagSet, agents []age
 		return m, nil, &UsageError{Err: err}
 	}
 	if len(o.Toolchains) == 0 {
-		o.Toolchains = completed(o)
+		o.Toolchains = o.AllToolchains()
 	}
 	f, err := hostfacts.User()
 	if err != nil {
 		return m, nil, err
 	}
 	f.Env = a.config.environment(f.Env)
-	if err := a.readEngine(ctx, &f, allRefs(o, f.Env, agents)); err != nil {
+	if err := a.readEngine(ctx, &f, plan.AllImages(o, f.Env, agents)); err != nil {
 		return m, nil, err
 	}
 	absent := []support.Absence{}
@@ -148,17 +148,6 @@ func (a *app) supportMatrix(ctx context.Context, fs *pflag.FlagSet, agents []age
 		m.Columns = append(m.Columns, support.NewColumn(s.Kind, s.Spec()))
 	}
 	return m, absent, nil
-}
-
-// allRefs returns every image that sessions of these agents may use.
-func allRefs(o plan.Options, env hostfacts.Env, agents []agent.Agent) []string {
-	var refs []string
-	for _, ag := range agents {
-		o.Agent = &ag
-		refs = append(refs, plan.Images(o, env)...)
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
 }
 
 // absence says what to do about an image that the plan needs and that is not here, or nothing.
