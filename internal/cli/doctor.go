@@ -62,10 +62,10 @@ anything failed.`,
 	return cmd
 }
 
-// UnhealthyError says that checks failed; they have been told already.
-type UnhealthyError struct{ Failed int }
+// unhealthyError says that checks failed; they have been told already.
+type unhealthyError struct{ Failed int }
 
-func (e *UnhealthyError) Error() string {
+func (e *unhealthyError) Error() string {
 	return fmt.Sprintf("%d of the checks failed", e.Failed)
 }
 
@@ -133,7 +133,7 @@ func (a *app) doctor(cmd *cobra.Command, args []string, f doctorFlags) error {
 		return err
 	}
 	if s := doctor.Summarise(results); s.Fail > 0 {
-		return &UnhealthyError{Failed: s.Fail}
+		return &unhealthyError{Failed: s.Fail}
 	}
 	return nil
 }

@@ -48,10 +48,10 @@ The exit code is 1 when a cell failed.`,
 	return cmd
 }
 
-// UnsupportedError says that cells failed; they have been told already.
-type UnsupportedError struct{ Failed int }
+// unsupportedError says that cells failed; they have been told already.
+type unsupportedError struct{ Failed int }
 
-func (e *UnsupportedError) Error() string { return fmt.Sprintf("%d of the cells failed", e.Failed) }
+func (e *unsupportedError) Error() string { return fmt.Sprintf("%d of the cells failed", e.Failed) }
 
 // NothingToRunError says that there is no agent to run.
 type NothingToRunError struct{}
@@ -92,7 +92,7 @@ func (a *app) support(cmd *cobra.Command, args []string, transport string, asJSO
 	_, failed := support.Count(cells)
 	switch {
 	case failed > 0:
-		return &UnsupportedError{Failed: failed}
+		return &unsupportedError{Failed: failed}
 	case len(cells) == 0:
 		return &NothingToRunError{}
 	}

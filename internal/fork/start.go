@@ -136,7 +136,7 @@ func (s Service) start(ctx context.Context, r Record, spec StartSpec) (Record, e
 
 // wantedRefs returns the refs that a session may come to have.
 func wantedRefs(r Record) []string {
-	refs := []string{r.BaseRefName(), r.MergeRef()}
+	refs := []string{r.baseRefName(), r.MergeRef()}
 	for _, p := range r.Panes {
 		refs = append(refs, p.Branch)
 	}
@@ -169,7 +169,7 @@ func (s Service) keepBase(ctx context.Context, r *Record, spec StartSpec, temp s
 	}
 	keeper, err := keeper(ctx, spec.Repo, r.BaseCommit)
 	if err == nil {
-		err = spec.Repo.UpdateRefs(ctx, "aifo-coder: base of fork session "+r.SID, git.Update{Ref: r.BaseRefName(), New: keeper})
+		err = spec.Repo.UpdateRefs(ctx, "aifo-coder: base of fork session "+r.SID, git.Update{Ref: r.baseRefName(), New: keeper})
 	}
 	if err != nil {
 		return fmt.Errorf("keep the base of the session: %w", err)
@@ -283,7 +283,7 @@ func (s Service) makeClone(ctx context.Context, r Record, p *Pane, spec StartSpe
 	if err := s.Step.At("write what the clone began with"); err != nil {
 		return err
 	}
-	if err := WriteJSON(filepath.Join(own, madeRefs), made.Refs); err != nil {
+	if err := writeJSON(filepath.Join(own, madeRefs), made.Refs); err != nil {
 		return err
 	}
 	return seedState(filepath.Join(spec.AgentState, spec.Agent), filepath.Join(StateDir(s.Store, r.SID, p.Index), spec.Agent))
