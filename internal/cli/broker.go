@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -41,7 +42,7 @@ func (f *brokerFlags) register(fs *pflag.FlagSet) {
 
 // parse returns whether keys are brokered, and what git may reach.
 func (f *brokerFlags) parse(env hostfacts.Env) (brokered bool, git []broker.GitGrant, err error) {
-	switch v := firstNonEmpty(f.credentials, env.Get(credentialsVariable)); v {
+	switch v := cmp.Or(f.credentials, env.Get(credentialsVariable)); v {
 	case "", credentialsPass:
 	case credentialsBroker:
 		brokered = true

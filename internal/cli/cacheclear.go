@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -190,24 +190,37 @@ func allUsers(rows []cacheRow) []docker.VolumeUser {
 	return users
 }
 
-// commands returns what removes the volumes, after the containers that use them.
-func commands(rows []cacheRow) [][]string {
-	var list [][]string
-	if users := allUsers(rows); len(users) > 0 {
-		var ids []string
-		for _, u := range users {
-			ids = append(ids, u.ID)
-		}
-		list = append(list, dockerargs.Remove(ids...))
+// removal is the vectors that remove volumes, after the containers that use them.
+type removal struct {
+	containers []string   // nil: there are none
+	volumes    [][]string // one for each row
+}
+
+// commands returns the vectors in the order of a run.
+func (r removal) commands() [][]string {
+	if r.containers == nil {
+		return r.volumes
 	}
-	for _, r := range rows {
-		list = append(list, dockerargs.VolumeRemove(r.Volume))
+	return append([][]string{r.containers}, r.volumes...)
+}
+
+func removalOf(rows []cacheRow) removal {
+	var r removal
+	var ids []string
+	for _, u := range allUsers(rows) {
+		ids = append(ids, u.ID)
 	}
-	return list
+	if len(ids) > 0 {
+		r.containers = dockerargs.Remove(ids...)
+	}
+	for _, row := range rows {
+		r.volumes = append(r.volumes, dockerargs.VolumeRemove(row.Volume))
+	}
+	return r
 }
 
 func (c cacheClear) preview(rows []cacheRow) error {
-	for _, argv := range commands(rows) {
+	for _, argv := range removalOf(rows).commands() {
 		if _, err := fmt.Fprintln(c.app.streams.Out, dockerargs.Quote(append([]string{c.app.engine}, argv...))); err != nil {
 			return err
 		}
@@ -218,15 +231,14 @@ func (c cacheClear) preview(rows []cacheRow) error {
 // remove carries the commands out. A volume that cannot be removed does not
 // keep the others from going.
 func (c cacheClear) remove(ctx context.Context, engine docker.Client, rows []cacheRow) error {
-	list := commands(rows)
-	if len(list) > len(rows) {
-		if err := engine.Do(ctx, list[0]); err != nil {
+	r := removalOf(rows)
+	if r.containers != nil {
+		if err := engine.Do(ctx, r.containers); err != nil {
 			return fmt.Errorf("remove the sidecars: %w", err)
 		}
-		list = list[1:]
 	}
 	var errs []error
-	for i, argv := range list {
+	for i, argv := range r.volumes {
 		if err := engine.Do(ctx, argv); err != nil {
 			errs = append(errs, fmt.Errorf("remove volume %s: %w", rows[i].Volume, err))
 			continue
@@ -241,13 +253,13 @@ func (c cacheClear) print(rows []cacheRow) error {
 	if c.asJSON {
 		return writeJSON(c.app.streams.Out, rows)
 	}
-	t := tabwriter.NewWriter(c.app.streams.Out, 0, 8, 2, ' ', 0)
+	t := newTable(c.app.streams.Out)
 	for _, r := range rows {
 		if r.Removed {
-			fmt.Fprintf(t, "%s\t%s\n", r.Volume, firstNonEmpty(r.Size, "unknown"))
+			t.row(r.Volume, cmp.Or(r.Size, "unknown"))
 		}
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 // writeJSON writes rows as an array for scripts, one that is empty for none.

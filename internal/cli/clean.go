@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -60,7 +61,7 @@ func (a *app) writeLeft(w io.Writer, left []sessions.Leftover, asJSON bool) erro
 	t := newTable(w, "TYPE", "SESSION", "NAME")
 	for _, l := range left {
 		if l.Removed || a.flags.dryRun {
-			t.row(string(l.Type), firstNonEmpty(foreign.Printable(l.Session), "-"), foreign.Printable(l.Name))
+			t.row(string(l.Type), cmp.Or(foreign.Printable(l.Session), "-"), foreign.Printable(l.Name))
 		}
 	}
 	return t.flush()

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,7 +191,7 @@ func (a *app) begin(fs *pflag.FlagSet) error {
 	if err := a.chooseEngine(); err != nil {
 		return err
 	}
-	mode, err := ui.ParseMode(firstNonEmpty(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))
+	mode, err := ui.ParseMode(cmp.Or(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))
 	if err != nil {
 		return err
 	}
@@ -235,15 +236,6 @@ func (a *app) versionCmd() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func firstNonEmpty(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 var errNothingToRun = errors.New(`nothing to run: give a command after "--"`)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"regexp"
@@ -29,7 +30,7 @@ func noFiles(values []string) ([]string, cobra.ShellCompDirective) {
 
 // client is that of the engine that the command line names so far, or the environment, or that is installed.
 func (f *flags) client() docker.Client {
-	return docker.Client{Engine: docker.Choose(firstNonEmpty(f.engine, os.Getenv(envEngine)), proc.Installed)}
+	return docker.Client{Engine: docker.Choose(cmp.Or(f.engine, os.Getenv(envEngine)), proc.Installed)}
 }
 
 // fromEngine returns what the engine answers in time, or nothing.
@@ -110,7 +111,7 @@ func (f *flags) completeKindImages(cmd *cobra.Command, _ []string, typed string)
 // kindVersions returns the versions of a kind of which an image is here, and its default.
 func kindVersions(k toolchain.Kind, refs []string) []string {
 	var versions []string
-	pattern := firstNonEmpty(k.Official, k.FirstParty+":{version}")
+	pattern := cmp.Or(k.Official, k.FirstParty+":{version}")
 	re := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), regexp.QuoteMeta("{version}"), "([A-Za-z0-9_][A-Za-z0-9_.-]*?)") + "$")
 	for _, ref := range refs {
 		if m := re.FindStringSubmatch(ref); len(m) == 2 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -247,7 +248,7 @@ func (a *app) configure(cmd *cobra.Command) error {
 
 // takeApart returns the user's settings with the profile that was chosen.
 func (a *app) takeApart(settings []config.Setting) (config.Own, error) {
-	own, err := config.TakeApart(settings, firstNonEmpty(a.flags.profile, a.env.Get(profileVariable)))
+	own, err := config.TakeApart(settings, cmp.Or(a.flags.profile, a.env.Get(profileVariable)))
 	if unknown, ok := asType[*config.UnknownProfileError](err); ok {
 		if near := nearest(unknown.Name, append(unknown.Known, config.NoProfile)); near != "" {
 			err = fmt.Errorf("%w; did you mean %q?", err, near)
@@ -277,7 +278,7 @@ func (a *app) configureSession(cmd *cobra.Command, args []string) error {
 	a.warnOwnFile(f)
 	store := trust.NewStore(f.StateDir)
 	files, err := readRepository(f, store)
-	if damaged := (*trust.DamagedError)(nil); errors.As(err, &damaged) {
+	if is[*trust.DamagedError](err) {
 		return err
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -38,14 +39,14 @@ you are asked whether to go on editing otherwise.`,
 	}
 }
 
-// EditorError says that no editor could do its work. It has no Unwrap: that an editor is missing does
+// editorError says that no editor could do its work. It has no Unwrap: that an editor is missing does
 // not mean what it means of docker.
-type EditorError struct {
+type editorError struct {
 	Command string // empty: there is none
 	Err     error
 }
 
-func (e *EditorError) Error() string {
+func (e *editorError) Error() string {
 	if e.Command == "" {
 		return "there is no editor"
 	}
@@ -56,19 +57,19 @@ func (e *EditorError) Error() string {
 }
 
 // Hint says how one is chosen.
-func (e *EditorError) Hint() string { return "name one in VISUAL or EDITOR, as in EDITOR=nano" }
+func (e *editorError) Hint() string { return "name one in VISUAL or EDITOR, as in EDITOR=nano" }
 
-// DraftError says that what was written did not become the configuration, and where it is.
-type DraftError struct {
+// draftError says that what was written did not become the configuration, and where it is.
+type draftError struct {
 	Draft string
 	Err   error
 }
 
-func (e *DraftError) Error() string { return "your configuration is as it was: " + e.Err.Error() }
-func (e *DraftError) Unwrap() error { return e.Err }
+func (e *draftError) Error() string { return "your configuration is as it was: " + e.Err.Error() }
+func (e *draftError) Unwrap() error { return e.Err }
 
 // Hint says where the work is.
-func (e *DraftError) Hint() string { return "what you wrote is in " + e.Draft }
+func (e *draftError) Hint() string { return "what you wrote is in " + e.Draft }
 
 // editing is the user's file and the draft that is to replace it.
 type editing struct {
@@ -93,7 +94,7 @@ func (a *app) configEdit(ctx context.Context) error {
 		return err
 	}
 	changed, err := a.editUntilValid(ctx, e)
-	if kept := (*DraftError)(nil); err != nil && !errors.As(err, &kept) || err == nil && !changed {
+	if worthKeeping := changed || is[*draftError](err); !worthKeeping {
 		err = errors.Join(err, undo())
 	}
 	if err != nil {
@@ -104,7 +105,7 @@ func (a *app) configEdit(ctx context.Context) error {
 		return nil
 	}
 	if err := e.save(); err != nil {
-		return &DraftError{Draft: e.draft, Err: err}
+		return &draftError{Draft: e.draft, Err: err}
 	}
 	a.printer.Notice("saved " + e.name)
 	return nil
@@ -168,7 +169,7 @@ func (e *editing) makeDraft() (undo func() error, err error) {
 }
 
 // editUntilValid runs the editor until nothing is wrong with the draft or the user gives up. It
-// returns a *DraftError when there is a draft that is worth keeping.
+// returns a *draftError when there is a draft that is worth keeping.
 func (a *app) editUntilValid(ctx context.Context, e *editing) (changed bool, err error) {
 	for {
 		if err := a.runEditor(ctx, e.draft); err != nil {
@@ -185,13 +186,13 @@ func (a *app) editUntilValid(ctx context.Context, e *editing) (changed bool, err
 			return true, nil
 		}
 		if !a.canAsk() {
-			return true, &DraftError{Draft: e.draft, Err: err}
+			return true, &draftError{Draft: e.draft, Err: err}
 		}
 		for _, one := range parts(err) {
 			a.printer.Error(one, hint(one))
 		}
 		if a.ask("go on editing?") != nil {
-			return true, &DraftError{Draft: e.draft, Err: errDeclined}
+			return true, &draftError{Draft: e.draft, Err: errDeclined}
 		}
 	}
 }
@@ -229,7 +230,7 @@ func (e *editing) save() error {
 func (a *app) runEditor(ctx context.Context, file string) error {
 	command := a.editor()
 	if command == "" {
-		return &EditorError{}
+		return &editorError{}
 	}
 	// Ctrl-C is the editor's: were it to end us, the draft would stay without a word.
 	interrupts := make(chan os.Signal, 1)
@@ -239,7 +240,7 @@ func (a *app) runEditor(ctx context.Context, file string) error {
 		Argv: editorArgv(runtime.GOOS, command, file), Stdin: a.streams.In, Stdout: a.streams.Out, Stderr: a.streams.Err,
 	})
 	if err != nil {
-		return &EditorError{Command: command, Err: err}
+		return &editorError{Command: command, Err: err}
 	}
 	return nil
 }
@@ -250,7 +251,7 @@ func (a *app) editor() string {
 	if runtime.GOOS == "windows" {
 		usual = []string{"notepad"}
 	}
-	if command := firstNonEmpty(a.env.Get("VISUAL"), a.env.Get("EDITOR")); command != "" {
+	if command := cmp.Or(a.env.Get("VISUAL"), a.env.Get("EDITOR")); command != "" {
 		return command
 	}
 	return proc.FirstOf(usual...)

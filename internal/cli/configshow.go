@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -147,8 +146,7 @@ func writeConfig(w io.Writer, rows []configRow, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, rows)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tVALUE\tORIGIN")
+	t := newTable(w, "KEY", "VALUE", "ORIGIN")
 	for _, r := range rows {
 		origin := r.Origin
 		switch {
@@ -163,9 +161,9 @@ func writeConfig(w io.Writer, rows []configRow, asJSON bool) error {
 		if r.Waiting {
 			origin += " (waits for: aifo-coder trust)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", r.Key, r.Value, origin)
+		t.row(r.Key, r.Value, origin)
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 func (a *app) configPathCmd() *cobra.Command {
@@ -188,16 +186,15 @@ func writePaths(w io.Writer, f hostfacts.Facts) error {
 	if f.Workspace != "" {
 		paths = append([]string{filepath.Join(f.Workspace, config.ProjectFile), filepath.Join(f.Workspace, config.EnvFile)}, paths...)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "FILE\tPRESENT")
+	t := newTable(w, "FILE", "PRESENT")
 	for _, path := range paths {
 		present := "no"
 		if _, err := os.Lstat(path); err == nil {
 			present = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\n", path, present)
+		t.row(path, present)
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 func (a *app) configValidateCmd() *cobra.Command {

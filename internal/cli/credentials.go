@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -75,7 +75,7 @@ func (a *app) credentialRows(ctx context.Context) ([]credentialRow, error) {
 	}
 	var rows []credentialRow
 	for _, p := range provider.All() {
-		row := credentialRow{Provider: p.Name, Source: firstNonEmpty(found[p.Name].Source, "none")}
+		row := credentialRow{Provider: p.Name, Source: cmp.Or(found[p.Name].Source, "none")}
 		names := p.KeyVariables()
 		if i := slices.IndexFunc(names, func(n string) bool { return a.env.Get(n) != "" }); i >= 0 {
 			row.Source, row.Variable = "environment", names[i]
@@ -95,12 +95,11 @@ func writeCredentials(w io.Writer, rows []credentialRow, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, rows)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "PROVIDER\tKEY")
+	t := newTable(w, "PROVIDER", "KEY")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\n", r.Provider, strings.TrimSpace(r.Source+" "+r.Variable))
+		t.row(r.Provider, strings.TrimSpace(r.Source+" "+r.Variable))
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 func (a *app) credentialsSetCmd() *cobra.Command {

@@ -19,6 +19,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/buildinfo"
 	"github.com/aifo-coder/aifo-coder/internal/config"
 	"github.com/aifo-coder/aifo-coder/internal/doctor"
+	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/keys"
 	"github.com/aifo-coder/aifo-coder/internal/provider"
@@ -60,10 +61,10 @@ anything failed.`,
 	return cmd
 }
 
-// UnhealthyError says that checks failed; they have been told already.
-type UnhealthyError struct{ Failed int }
+// unhealthyError says that checks failed; they have been told already.
+type unhealthyError struct{ Failed int }
 
-func (e *UnhealthyError) Error() string {
+func (e *unhealthyError) Error() string {
 	return fmt.Sprintf("%d of the checks failed", e.Failed)
 }
 
@@ -131,7 +132,7 @@ func (a *app) doctor(cmd *cobra.Command, args []string, f doctorFlags) error {
 		return err
 	}
 	if s := doctor.Summarise(results); s.Fail > 0 {
-		return &UnhealthyError{Failed: s.Fail}
+		return &unhealthyError{Failed: s.Fail}
 	}
 	return nil
 }
@@ -336,15 +337,11 @@ func (s *doctorScreen) print(r doctor.Result) {
 	}
 }
 
-// printable takes control characters out of what an engine or a file said.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, text)
-}
+// spaced puts what has several lines or columns on one line.
+var spaced = strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ")
+
+// printable returns what an engine or a file said, for one line of a terminal.
+func printable(text string) string { return foreign.Printable(spaced.Replace(text)) }
 
 // fixed prints what fixes did.
 func (s *doctorScreen) fixed(results []doctor.Result) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -23,7 +24,7 @@ func (a *app) chooseEngine() error {
 	return nil
 }
 
-func (a *app) askedEngine() string { return firstNonEmpty(a.flags.engine, a.env.Get(envEngine)) }
+func (a *app) askedEngine() string { return cmp.Or(a.flags.engine, a.env.Get(envEngine)) }
 
 // readEngine adds to the facts what the engine says. Where nobody named an engine and docker
 // turns out to be podman's other name, podman is asked under its own.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -37,8 +38,6 @@ type flags struct {
 	publish     []string
 	workspace   string
 	profile     string
-	memory      string
-	pids        int
 
 	hostPath string
 	mounts   []string
@@ -128,9 +127,7 @@ func (f *flags) registerCompletions(root *cobra.Command) {
 		"profile":             completeProfiles,
 		"workspace":           completeDirs,
 	} {
-		if err := root.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic(err) // the flag is registered a few lines above
-		}
+		mustComplete(root, name, complete)
 	}
 }
 
@@ -154,7 +151,7 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 		UnixSocket:  f.unixSocket || env.Get("AIFO_TOOLEEXEC_USE_UNIX") == "1",
 		IgnoreLocal: f.ignoreLocal || env.Get("AIFO_CODER_IGNORE_LOCAL_IMAGES") == "1",
 		Image:       f.image,
-		Network:     firstNonEmpty(f.network, env.Get("AIFO_SESSION_NETWORK")),
+		Network:     cmp.Or(f.network, env.Get("AIFO_SESSION_NETWORK")),
 	}
 	into(&err, &o.Limits)(f.limits.parse(kinds))
 	into(&err, &o.HostPath)(parseWorkspacePath(f.hostPath))
@@ -166,7 +163,7 @@ func (f *flags) options(env hostfacts.Env) (plan.Options, error) {
 	into(&err, &o.Exec)(parseExec(env.Get("AIFO_TOOLCHAIN_EXEC")))
 	into(&err, &o.ToolTimeout)(toolTimeout(f.timeout, env))
 	into(&err, &o.ToolGrace)(parseGrace(env.Get(graceVariable)))
-	into(&err, &o.Slim)(parseFlavor(firstNonEmpty(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))))
+	into(&err, &o.Slim)(parseFlavor(cmp.Or(f.flavor, env.Get("AIFO_CODER_IMAGE_FLAVOR"))))
 	return o, err
 }
 

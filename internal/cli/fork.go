@@ -151,9 +151,10 @@ func (a *app) paneFlag(cmd *cobra.Command, panes *[]int, sid *string, usage stri
 	})
 }
 
+// mustComplete has f complete the values of a flag of the command.
 func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-		panic(err) // the flag is registered a line above
+		panic(err) // the flag is registered just before
 	}
 }
 

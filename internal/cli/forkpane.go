@@ -119,7 +119,7 @@ func (a *app) paneProcess(s fork.Service, r fork.Record, index int) (fork.PanePr
 	process := fork.PaneProcess{
 		Store: s.Store, Record: r, Index: index, Self: s.Self, Messages: a.streams.Err, Step: a.steps,
 		ShortOfMemory: func() bool {
-			available, total := fork.Memory()
+			total, available := hostfacts.Memory()
 			return fork.Stagger(available, total, len(r.Panes))
 		},
 		Run: func(ctx context.Context, started func()) (int, error) {

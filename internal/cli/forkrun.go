@@ -287,7 +287,7 @@ func (s *forkStart) finish(ctx context.Context) error {
 		return nil
 	}
 	m := forkMerge{
-		app: s.app, out: s.app.streams.Err, sid: s.record.SID, autoclean: !s.app.flags.fork.noAutoclean,
+		app: s.app, out: s.app.streams.Err, autoclean: !s.app.flags.fork.noAutoclean,
 		spec: fork.MergeSpec{Strategy: s.spec.Strategy},
 	}
 	return m.run(ctx, s.service, s.record)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,9 +45,8 @@ func (a *app) cleanStale(ctx context.Context, s fork.Service, list []fork.Record
 		if err == nil {
 			_, err = s.Clean(ctx, p)
 		}
-		var protected *fork.ProtectedError
 		switch {
-		case errors.As(err, &protected):
+		case is[*fork.ProtectedError](err):
 			kept = append(kept, r)
 		case err != nil:
 			return list, err

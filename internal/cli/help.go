@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -33,7 +34,7 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 
 func (a *app) helpPage(cmd *cobra.Command) helpPage {
 	columns, tty := terminalWidth(a.streams.Out)
-	mode, err := ui.ParseMode(firstNonEmpty(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))
+	mode, err := ui.ParseMode(cmp.Or(a.flags.color, a.env.Get("AIFO_CODER_COLOR")))
 	if err != nil {
 		mode = ui.Never
 	}
@@ -55,7 +56,7 @@ func (p helpPage) print(text string) { _, _ = io.WriteString(p.w, text) }
 func (p helpPage) heading(title string) { p.print("\n" + ui.Bold(title+":", p.colored) + "\n") }
 
 func (p helpPage) command(cmd *cobra.Command) {
-	p.print(ui.Reflow(firstNonEmpty(cmd.Long, cmd.Short), p.width))
+	p.print(ui.Reflow(cmp.Or(cmd.Long, cmd.Short), p.width))
 	p.heading("Usage")
 	p.print("  " + cmd.UseLine() + "\n")
 	if cmd.HasExample() {

@@ -2,18 +2,14 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"runtime"
-	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
-	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
 // imageRow is one line of the images command.
@@ -54,19 +50,15 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 	for _, w := range deprecated(a.env) {
 		a.printer.Warn(w)
 	}
-	chosen.Toolchains = completed(chosen)
-	var refs []string
+	chosen.Toolchains = chosen.AllToolchains()
 	for _, ag := range agent.All() {
 		chosen.Agent = &ag
 		if err := checkOptions(chosen, a.env, runtime.GOOS); err != nil {
 			return nil, &UsageError{Err: err}
 		}
-		refs = append(refs, plan.Images(chosen, a.env)...)
 	}
-	slices.Sort(refs)
-	refs = slices.Compact(refs)
 	var f hostfacts.Facts
-	if err := a.readEngine(ctx, &f, refs); err != nil {
+	if err := a.readEngine(ctx, &f, plan.AllImages(chosen, a.env, agent.All())); err != nil {
 		return nil, err
 	}
 	var rows []imageRow
@@ -81,33 +73,17 @@ func (a *app) imageRows(ctx context.Context) ([]imageRow, error) {
 	return rows, nil
 }
 
-// completed adds the kinds that were not selected, in their default form.
-func completed(o plan.Options) []toolchain.Selection {
-	var list []toolchain.Selection
-	for _, k := range o.Kinds.Kinds() {
-		s := toolchain.Selection{Kind: k}
-		for _, c := range o.Toolchains {
-			if c.Kind.Name == k.Name {
-				s = c
-			}
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
 func writeImages(w io.Writer, rows []imageRow, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, rows)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "TYPE\tNAME\tIMAGE\tPRESENT\tSOURCE")
+	t := newTable(w, "TYPE", "NAME", "IMAGE", "PRESENT", "SOURCE")
 	for _, r := range rows {
 		present := "no"
 		if r.Present {
 			present = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Type, r.Name, r.Image, present, r.Source)
+		t.row(r.Type, r.Name, r.Image, present, r.Source)
 	}
-	return t.Flush()
+	return t.flush()
 }

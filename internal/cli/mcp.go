@@ -41,9 +41,7 @@ those of a session that runs.`,
 		},
 	}
 	cmd.Flags().StringVar(&id, "session", "", "serve the toolchains of the running session `ID`")
-	if err := cmd.RegisterFlagCompletionFunc("session", completeRunning); err != nil {
-		panic(err) // the flag is registered a line above
-	}
+	mustComplete(cmd, "session", completeRunning)
 	return cmd
 }
 

@@ -100,19 +100,15 @@ func checkMount(m dockerargs.Mount) error {
 	return checkTarget(m.Target)
 }
 
-var (
-	// wholly are the directories of containers in which nothing else is mounted.
-	wholly = []string{"/proc", "/sys", "/dev", path.Dir(execproto.ShimDir), execproto.SocketDir, execproto.CacheRoot}
-	// themselves are those that are not hidden as a whole.
-	themselves = []string{execproto.Workspace, execproto.Home, "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64"}
-)
+// themselves are the directories of containers that are not hidden as a whole.
+var themselves = []string{execproto.Workspace, execproto.Home, "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64"}
 
 func checkTarget(target string) error {
 	if !path.IsAbs(target) || path.Clean(target) != target || strings.ContainsFunc(target, unicode.IsControl) {
 		return fmt.Errorf("target %q: takes a path in the containers that begins with /", target)
 	}
 	hidden := func(dir string) bool { return execproto.Within(dir, target) }
-	if slices.ContainsFunc(wholly, func(dir string) bool { return execproto.Within(target, dir) || hidden(dir) }) || slices.ContainsFunc(themselves, hidden) {
+	if slices.ContainsFunc(execproto.OwnDirs, func(dir string) bool { return execproto.Within(target, dir) || hidden(dir) }) || slices.ContainsFunc(themselves, hidden) {
 		return fmt.Errorf("target %q: the containers need what is there; name a directory of its own", target)
 	}
 	return nil

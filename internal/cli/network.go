@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/aifo-coder/aifo-coder/internal/egress"
@@ -121,7 +121,7 @@ func entryCells(e egress.Entry) []string {
 	if e.Host != "" {
 		host = net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
 	}
-	verdict, detail := "allowed", fmt.Sprintf("%s sent, %s received", units.HumanSize(float64(e.Sent)), units.HumanSize(float64(e.Received)))
+	verdict, detail := "allowed", fmt.Sprintf("%s sent, %s received", size(&e.Sent), size(&e.Received))
 	switch {
 	case !e.Allowed:
 		verdict, detail = "refused", e.Reason
@@ -134,5 +134,5 @@ func entryCells(e egress.Entry) []string {
 	if e.Count > 1 {
 		detail += fmt.Sprintf(" (%d times)", e.Count)
 	}
-	return []string{e.Time.Local().Format(time.DateTime), firstNonEmpty(e.Container, "-"), firstNonEmpty(e.Method, "-"), host, verdict, detail}
+	return []string{e.Time.Local().Format(time.DateTime), cmp.Or(e.Container, "-"), cmp.Or(e.Method, "-"), host, verdict, detail}
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/aifo-coder/aifo-coder/internal/foreign"
 	"github.com/aifo-coder/aifo-coder/internal/sessions"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 func (a *app) psCmd() *cobra.Command {
@@ -72,17 +72,11 @@ type screen struct {
 	width    int // in characters; 0: not known
 }
 
-const (
-	psYellow = "\x1b[33m"
-	psBold   = "\x1b[1m"
-	psReset  = "\x1b[0m"
-)
-
 // sessions writes the table. Its lines are coloured, and cut where they are longer than the
 // terminal is wide, when the columns have their widths.
 func (s screen) sessions(list []sessions.Session, now time.Time) error {
 	var text bytes.Buffer
-	colours := []string{psBold}
+	colours := []string{ui.BoldOn}
 	t := newTable(&text, "SESSION", "STATE", "AGE", "MEMORY", "WHAT")
 	for _, one := range list {
 		colours = append(colours, addSession(t, one, now)...)
@@ -101,17 +95,17 @@ func (s screen) sessions(list []sessions.Session, now time.Time) error {
 // addSession adds the lines of a session to the table, and returns their colours. Ports have lines
 // of their own: beside the rest of a session they would leave no room for it.
 func addSession(t table, one sessions.Session, now time.Time) (colours []string) {
-	t.row(foreign.Printable(one.ID), string(one.State), age(one.Since, now), memory(one.Memory), foreign.Printable(what(one)))
+	t.row(foreign.Printable(one.ID), string(one.State), age(one.Since, now), size(one.Memory), foreign.Printable(what(one)))
 	for _, p := range one.Ports {
 		t.row("  port", "-", "-", "-", fmt.Sprintf("%s->%d", p.Host, p.Container))
 	}
 	for _, c := range one.Containers {
-		t.row("  "+foreign.Printable(c.Kind), foreign.Printable(c.State), age(c.Created, now), memory(c.Memory), foreign.Printable(c.Image))
+		t.row("  "+foreign.Printable(c.Kind), foreign.Printable(c.State), age(c.Created, now), size(c.Memory), foreign.Printable(c.Image))
 	}
 	colours = make([]string, 1+len(one.Ports)+len(one.Containers))
-	colours[0] = psBold
+	colours[0] = ui.BoldOn
 	if one.State == sessions.Dead {
-		colours[0] = psYellow
+		colours[0] = ui.Yellow
 	}
 	return colours
 }
@@ -122,7 +116,7 @@ func (s screen) line(line, colour string) string {
 		line = string(letters[:s.width-1]) + "…"
 	}
 	if s.colour && colour != "" {
-		return colour + line + psReset
+		return colour + line + ui.Reset
 	}
 	return line
 }
@@ -158,11 +152,4 @@ func age(since, now time.Time) string {
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
 	return fmt.Sprintf("%dd", int(d/day))
-}
-
-func memory(n *int64) string {
-	if n == nil {
-		return "-"
-	}
-	return units.BytesSize(float64(*n))
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/jsonlog"
 )
 
-// NoLogError says that there is no log to show.
-type NoLogError struct {
+// noLogError says that there is no log to show.
+type noLogError struct {
 	Name    string // of such a log
 	Session string // empty: of any
 	hint    string
 }
 
-func (e *NoLogError) Error() string {
+func (e *noLogError) Error() string {
 	if e.Session == "" {
 		return "there is no " + e.Name
 	}
@@ -26,7 +26,7 @@ func (e *NoLogError) Error() string {
 }
 
 // Hint says how one comes about.
-func (e *NoLogError) Hint() string { return e.hint }
+func (e *noLogError) Hint() string { return e.hint }
 
 // chosenLog returns the log of the session that was named, or else the first by better,
 // if there is such an order, and then by age.
@@ -38,7 +38,7 @@ func chosenLog(store jsonlog.Store, args []string, hint string, better func(a, b
 	if len(args) == 0 && better != nil {
 		slices.SortStableFunc(logs, better)
 	}
-	missing := &NoLogError{Name: store.Name, hint: hint}
+	missing := &noLogError{Name: store.Name, hint: hint}
 	if len(args) > 0 {
 		missing.Session = args[0]
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 )
 
@@ -130,11 +129,10 @@ func TestStopASessionWithoutContainers(t *testing.T) {
 	process := exec.Command("sleep", "1000")
 	require.NoError(t, process.Start())
 	t.Cleanup(func() { _ = process.Process.Kill() })
-	owner := hostfacts.OwnerOf(process.Process.Pid)
 	runtime := filepath.Join(w.dir, "run/aifo-coder")
 	require.NoError(t, os.Mkdir(runtime, 0o700))
 	path, _ := lock.Session(runtime, "young")
-	l, err := lock.Acquire(path, lock.Holder{PID: owner.PID, Start: owner.Start, Since: time.Now(), Workspace: "/ws"})
+	l, err := lock.Acquire(path, lock.Holder{PID: process.Process.Pid, Since: time.Now(), Workspace: "/ws"})
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^young +running +\d+s +- +starting in /ws$`, w.output(0, nil, "ps"))
 	require.Equal(t, "young\n", w.output(0, nil, "stop", "y"))

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -50,14 +49,14 @@ The exit code is 1 when a cell failed.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	cmd.Flags().StringVar(&transport, "transport", "both", "how tool calls leave the agent's container: `tcp|unix|both`")
-	_ = cmd.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"tcp", "unix", "both"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	mustComplete(cmd, "transport", cobra.FixedCompletions([]string{"tcp", "unix", "both"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// UnsupportedError says that cells failed; they have been told already.
-type UnsupportedError struct{ Failed int }
+// unsupportedError says that cells failed; they have been told already.
+type unsupportedError struct{ Failed int }
 
-func (e *UnsupportedError) Error() string { return fmt.Sprintf("%d of the cells failed", e.Failed) }
+func (e *unsupportedError) Error() string { return fmt.Sprintf("%d of the cells failed", e.Failed) }
 
 // NothingToRunError says that there is no agent to run.
 type NothingToRunError struct{}
@@ -98,7 +97,7 @@ func (a *app) support(cmd *cobra.Command, args []string, transport string, asJSO
 	_, failed := support.Count(cells)
 	switch {
 	case failed > 0:
-		return &UnsupportedError{Failed: failed}
+		return &unsupportedError{Failed: failed}
 	case len(cells) == 0:
 		return &NothingToRunError{}
 	}
@@ -122,14 +121,14 @@ func (a *app) supportMatrix(ctx context.Context, fs *pflag.FlagSet, agents []age
 		return m, nil, &UsageError{Err: err}
 	}
 	if len(o.Toolchains) == 0 {
-		o.Toolchains = completed(o)
+		o.Toolchains = o.AllToolchains()
 	}
 	f, err := hostfacts.User()
 	if err != nil {
 		return m, nil, err
 	}
 	f.Env = a.config.environment(f.Env)
-	if err := a.readEngine(ctx, &f, allRefs(o, f.Env, agents)); err != nil {
+	if err := a.readEngine(ctx, &f, plan.AllImages(o, f.Env, agents)); err != nil {
 		return m, nil, err
 	}
 	absent := []support.Absence{}
@@ -154,17 +153,6 @@ func (a *app) supportMatrix(ctx context.Context, fs *pflag.FlagSet, agents []age
 		m.Columns = append(m.Columns, support.NewColumn(s.Kind, s.Spec()))
 	}
 	return m, absent, nil
-}
-
-// allRefs returns every image that sessions of these agents may use.
-func allRefs(o plan.Options, env hostfacts.Env, agents []agent.Agent) []string {
-	var refs []string
-	for _, ag := range agents {
-		o.Agent = &ag
-		refs = append(refs, plan.Images(o, env)...)
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
 }
 
 // absence says what to do about an image that the plan needs and that is not here, or nothing.
@@ -285,21 +273,21 @@ func (s *supportScreen) paint(line string) string {
 // table has a row for each agent and transport, with dots for what is still to come.
 func (s *supportScreen) table() string {
 	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	fmt.Fprint(t, "AGENT\tTRANSPORT\tSTARTS")
+	header := []string{"AGENT", "TRANSPORT", "STARTS"}
 	for _, c := range s.m.Columns {
-		fmt.Fprint(t, "\t", strings.ToUpper(c.Kind))
+		header = append(header, strings.ToUpper(c.Kind))
 	}
+	t := newTable(&b, header...)
 	for _, a := range s.m.Agents {
 		for _, transport := range s.m.Transports {
-			fmt.Fprintf(t, "\n%s\t%s\t%s", a.Name, transport, s.cell(a.Name, transport, support.Runs))
+			row := []string{a.Name, string(transport), s.cell(a.Name, transport, support.Runs)}
 			for _, c := range s.m.Columns {
-				fmt.Fprint(t, "\t", s.cell(a.Name, transport, c.Kind))
+				row = append(row, s.cell(a.Name, transport, c.Kind))
 			}
+			t.row(row...)
 		}
 	}
-	fmt.Fprintln(t)
-	_ = t.Flush() // a builder takes every write
+	_ = t.flush() // a builder takes every write
 	return b.String()
 }
 

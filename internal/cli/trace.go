@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,12 +94,8 @@ under way are shown, too.`,
 	fs.BoolVar(&f.failed, "failed", false, "show only calls that failed or were refused, or whose exit code is not 0")
 	fs.StringVar(&f.kind, "kind", "", "show only calls of the toolchain `KIND`")
 	fs.DurationVar(&f.slow, "slow", 0, "show only calls that took `DURATION` or longer, as in 10s")
-	if err := cmd.RegisterFlagCompletionFunc("kind", a.flags.completeKinds); err != nil {
-		panic(err) // the flag is registered a few lines above
-	}
-	if err := cmd.RegisterFlagCompletionFunc("slow", cobra.NoFileCompletions); err != nil {
-		panic(err)
-	}
+	mustComplete(cmd, "kind", a.flags.completeKinds)
+	mustComplete(cmd, "slow", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -189,8 +186,8 @@ func callCells(r calltrace.Record) []string {
 		command += "  (" + r.Reason + ")"
 	}
 	return []string{
-		r.Time.Local().Format(time.DateTime), firstNonEmpty(r.Kind, "-"), shortDuration(r.Duration()), callResult(r),
-		size(r.StdinBytes), size(sum(r.StdoutBytes, r.StderrBytes)), firstNonEmpty(r.Cwd, "-"), command,
+		r.Time.Local().Format(time.DateTime), cmp.Or(r.Kind, "-"), shortDuration(r.Duration()), callResult(r),
+		size(r.StdinBytes), size(sum(r.StdoutBytes, r.StderrBytes)), cmp.Or(r.Cwd, "-"), command,
 	}
 }
 
@@ -202,7 +199,7 @@ func callResult(r calltrace.Record) string {
 	case r.State == calltrace.Ended && r.ExitCode != nil:
 		return strconv.Itoa(*r.ExitCode)
 	}
-	return firstNonEmpty(r.Code, string(r.State))
+	return cmp.Or(r.Code, string(r.State))
 }
 
 // shortDuration returns d with the digits that matter.
@@ -221,7 +218,7 @@ func size(n *int64) string {
 	if n == nil {
 		return "-"
 	}
-	return units.HumanSize(float64(*n))
+	return units.BytesSize(float64(*n))
 }
 
 // sum returns the sum of what is known, or nil.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/calltrace"
+	"github.com/aifo-coder/aifo-coder/internal/ui"
 )
 
 var traceBegan = time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC)
@@ -49,9 +50,9 @@ func TestTraceView(t *testing.T) {
 	require.Equal(t, 2, strings.Count(draw(), "\n"), "there is no room for three")
 	ended := take(tracedCall("a", calltrace.Ended, 1))
 	require.True(t, strings.HasPrefix(ended, "\x1b[2A\r\x1b[J"), "%q", ended)
-	require.Contains(t, ended, "\x1b[31m1      \x1b[0m")
+	require.Contains(t, ended, ui.Red+"1      "+ui.Reset)
 	require.NotContains(t, draw(), "cargo a")
-	require.NotContains(t, take(tracedCall("b", calltrace.Ended, 0)), "\x1b[31m")
+	require.NotContains(t, take(tracedCall("b", calltrace.Ended, 0)), ui.Red)
 }
 
 func TestTraceViewElsewhere(t *testing.T) {

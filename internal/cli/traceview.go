@@ -59,7 +59,7 @@ func (v *traceView) line(r calltrace.Record) string {
 	c := callCells(r)
 	result := fmt.Sprintf("%-7s", c[3])
 	if v.color && r.Failed() {
-		result = "\x1b[31m" + result + "\x1b[0m"
+		result = ui.Red + result + ui.Reset
 	}
 	return fmt.Sprintf("%s  %-8s  %8s  %s  %8s  %8s  %-20s  %s", c[0], c[1], c[2], result, c[4], c[5], c[6], c[7])
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -218,14 +217,14 @@ func writeEntries(w io.Writer, list []trust.Entry, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, list)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	if len(list) > 0 {
-		fmt.Fprintln(t, "ALLOWED\tFILE\tSHA256\tWORKSPACE")
+	if len(list) == 0 {
+		return nil
 	}
+	t := newTable(w, "ALLOWED", "FILE", "SHA256", "WORKSPACE")
 	for _, e := range list {
-		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\n", e.Allowed.Local().Format("2006-01-02 15:04:05"), e.File, e.Digest, e.Workspace)
+		t.row(e.Allowed.Local().Format(time.DateTime), e.File, fmt.Sprintf("%.12s", e.Digest), e.Workspace)
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 func (a *app) trustRevokeCmd() *cobra.Command {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
 
@@ -322,6 +323,18 @@ func (c Client) NetworkExists(ctx context.Context, name string) (bool, error) {
 	return c.found(err)
 }
 
+// RemoveNetwork removes a network; one that is gone, or was never made, is no error.
+func (c Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
+	err := c.Do(ctx, dockerargs.NetworkRemove(nameOrID))
+	if err == nil {
+		return nil
+	}
+	if exists, askErr := c.NetworkExists(ctx, nameOrID); askErr == nil && !exists {
+		return nil
+	}
+	return err
+}
+
 // Bridge is where a bridge network is.
 type Bridge struct {
 	Gateway netip.Addr // of the host in it, IPv4; the zero value when the engine does not say
@@ -454,6 +467,14 @@ func (c Client) Do(ctx context.Context, argv []string) error {
 	cmd := c.Cmd(argv)
 	c.Traced(cmd.Argv)
 	return proc.Run(ctx, cmd)
+}
+
+// WithoutAdvice returns what docker run says when it fails, without the advice to see its help, which
+// comes after the reason.
+func WithoutAdvice(text string) string {
+	text, _, _ = strings.Cut(text, "\nSee '")
+	text, _, _ = strings.Cut(text, "\n\nRun '")
+	return strings.TrimSpace(text)
 }
 
 // Cmd returns a command of the engine that a terminal's Ctrl-C does not reach, for a

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/fakedocker"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
@@ -84,6 +85,32 @@ func TestPresence(t *testing.T) {
 	fakedocker.Install(t, fakedocker.Answer{Argv: fakedocker.Words("image inspect --format {{.Id}} -- x"), Err: "oh", Code: 125})
 	_, err := docker.Client{}.ImagePresent(t.Context(), "x")
 	require.ErrorContains(t, err, "oh", "not known is not absent")
+}
+
+// TestRemoveNetwork: what is gone, or was never made, needs no removal.
+func TestRemoveNetwork(t *testing.T) {
+	for name, tt := range map[string]struct {
+		inspect fakedocker.Answer
+		want    string
+	}{
+		"gone":     {fakedocker.Answer{Code: 1}, ""},
+		"in use":   {fakedocker.Answer{}, "active endpoints"},
+		"no reply": {fakedocker.Answer{Code: 125}, "active endpoints"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.inspect.Argv = fakedocker.Words("network inspect --format {{.Id}} -- net")
+			remove := fakedocker.Answer{Argv: dockerargs.NetworkRemove("net"), Err: "active endpoints", Code: 1}
+			fakedocker.Install(t, remove, tt.inspect)
+			err := docker.Client{}.RemoveNetwork(t.Context(), "net")
+			if tt.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+	fakedocker.Install(t, fakedocker.Answer{Argv: dockerargs.NetworkRemove("net")})
+	require.NoError(t, docker.Client{}.RemoveNetwork(t.Context(), "net"))
 }
 
 func TestImagesPresent(t *testing.T) {

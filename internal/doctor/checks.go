@@ -12,7 +12,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
-	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
 // Host is what a caller knows of the machine and of the sessions that the user has.
@@ -155,26 +154,9 @@ func (e *examination) present() []string {
 
 // refs returns every image that may be asked about.
 func (e *examination) refs() []string {
-	var refs []string
-	for _, ag := range append(agent.All(), e.Agents...) {
-		o := e.Options
-		o.Agent = &ag
-		o.Toolchains = e.toolchains()
-		refs = append(refs, plan.Images(o, e.Facts.Env)...)
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
-}
-
-// toolchains returns those that somebody asked for, and the others in their usual form.
-func (e *examination) toolchains() []toolchain.Selection {
-	all := slices.Clone(e.Options.Toolchains)
-	for _, k := range e.Options.Kinds.Kinds() {
-		if !slices.ContainsFunc(all, func(s toolchain.Selection) bool { return s.Kind.Name == k.Name }) {
-			all = append(all, toolchain.Selection{Kind: k})
-		}
-	}
-	return all
+	o := e.Options
+	o.Toolchains = o.AllToolchains()
+	return plan.AllImages(o, e.Facts.Env, agent.All())
 }
 
 func (e *examination) appArmor(context.Context) []Result {
@@ -191,8 +173,8 @@ func (e *examination) user(context.Context) []Result {
 
 func (e *examination) memory(context.Context) []Result {
 	i := e.Facts.Engine
-	total, available := uint64(max(i.MemTotal, 0)), uint64(0)
-	if own, free := hostMemory(); own/gibi == total/gibi { // the engine is on this machine
+	total, available := max(i.MemTotal, 0), int64(0)
+	if own, free := hostfacts.Memory(); own/gibi == total/gibi { // the engine is on this machine
 		available = free
 	}
 	return []Result{memoryResult(total, available, i.MemoryLimit, asksMemory(e.Options.Limits))}

@@ -170,7 +170,7 @@ func (e *examination) imageFacts() []ImageFacts {
 		f := ImageFacts{What: "agent", Name: ag.Name, Ref: p.Agent.Image, Present: e.Facts.Present(p.Agent.Image), Asked: e.Asked, Program: ag.Argv[0]}
 		facts = append(facts, e.withMachine(withMissing(f, p)))
 	}
-	for _, s := range e.toolchains() {
+	for _, s := range e.Options.AllToolchains() {
 		o := e.Options
 		o.Agent, o.Toolchains, o.Args = nil, []toolchain.Selection{s}, []string{"true"}
 		p := plan.Build(o, e.Facts, e.ID)

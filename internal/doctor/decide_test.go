@@ -187,15 +187,15 @@ func TestHostDecisions(t *testing.T) {
 		got Result
 		want
 	}{
-		"disk":            {diskResult(DiskFacts{Path: "/p", Free: 5 * gibi, Wanted: gibi}), want{Pass, "5.0 GiB", ""}},
-		"disk low":        {diskResult(DiskFacts{Path: "/p", Free: 300 * mebi, Wanted: gibi}), want{Warn, "300 MiB", "df -h /p"}},
-		"disk full":       {diskResult(DiskFacts{Path: "/p", Free: 12 << 10}), want{Fail, "is full: 12 KiB", "df -h /p"}},
+		"disk":            {diskResult(DiskFacts{Path: "/p", Free: 5 * gibi, Wanted: gibi}), want{Pass, "5GiB", ""}},
+		"disk low":        {diskResult(DiskFacts{Path: "/p", Free: 300 * mebi, Wanted: gibi}), want{Warn, "300MiB", "df -h /p"}},
+		"disk full":       {diskResult(DiskFacts{Path: "/p", Free: 12 << 10}), want{Fail, "is full: 12KiB", "df -h /p"}},
 		"engine's full":   {diskResult(DiskFacts{Name: diskEngine, Path: "/p"}), want{Fail, "is full", "docker system df"}},
 		"no inodes":       {diskResult(DiskFacts{Path: "/p", Free: gibi, Inodes: 3, Counted: true}), want{Fail, "3 inodes", "df -i /p"}},
-		"inodes unknown":  {diskResult(DiskFacts{Path: "/p", Free: gibi}), want{Pass, "1.0 GiB", ""}},
+		"inodes unknown":  {diskResult(DiskFacts{Path: "/p", Free: gibi}), want{Pass, "1GiB", ""}},
 		"disk hidden":     {diskResult(DiskFacts{Path: "/p", Err: os.ErrPermission}), want{Skip, "cannot be measured", ""}},
-		"memory":          {memoryResult(8*gibi, 4*gibi, true, false), want{Pass, "4.0 GiB of 8.0 GiB", ""}},
-		"memory taken":    {memoryResult(8*gibi, 100*mebi, true, false), want{Warn, "100 MiB", "end what"}},
+		"memory":          {memoryResult(8*gibi, 4*gibi, true, false), want{Pass, "4GiB of 8GiB", ""}},
+		"memory taken":    {memoryResult(8*gibi, 100*mebi, true, false), want{Warn, "100MiB", "end what"}},
 		"memory little":   {memoryResult(gibi, 0, true, false), want{Warn, "little", "more"}},
 		"memory unknown":  {memoryResult(0, 0, true, false), want{Skip, "does not say", ""}},
 		"no limits":       {memoryResult(8*gibi, 0, false, true), want{Fail, "cannot limit", "leave --memory out"}},

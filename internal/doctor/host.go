@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/docker/go-units"
+
 	"github.com/aifo-coder/aifo-coder/internal/apparmor"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
@@ -53,18 +55,10 @@ func diskResult(f DiskFacts) Result {
 }
 
 // size is a number of bytes for people.
-func size(n uint64) string {
-	switch {
-	case n >= gibi:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gibi)
-	case n >= mebi:
-		return fmt.Sprintf("%d MiB", n/mebi)
-	}
-	return fmt.Sprintf("%d KiB", n>>10)
-}
+func size[T int64 | uint64](n T) string { return units.BytesSize(float64(n)) }
 
 // memoryResult decides about the memory that containers share, and what of it is free; 0: unknown.
-func memoryResult(total, available uint64, limits, asked bool) Result {
+func memoryResult(total, available int64, limits, asked bool) Result {
 	const name = "memory"
 	const little, least = 2 * gibi, 512 * mebi
 	switch {

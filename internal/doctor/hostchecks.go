@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
@@ -50,7 +51,7 @@ func (e *examination) git(ctx context.Context) []Result {
 
 func (e *examination) tmux(ctx context.Context) []Result {
 	out, err := proc.Output(ctx, proc.Cmd{Argv: []string{"tmux", "-V"}, Detached: true})
-	return []Result{tmuxResult(string(trimmed(out)), err)}
+	return []Result{tmuxResult(strings.TrimSpace(string(out)), err)}
 }
 
 func (e *examination) workspace(context.Context) []Result {

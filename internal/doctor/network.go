@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/aifo-coder/aifo-coder/internal/docker"
 )
 
 // ProxyFacts are what trying to reach the toolexec proxy from a container came to.
@@ -35,7 +37,7 @@ func proxyResult(f ProxyFacts) Result {
 		return result(name, Fail, "a container does not reach the mounted socket "+f.Address, flag)
 	case f.TimedOut:
 		return result(name, Fail, fmt.Sprintf("a firewall drops what containers send to %s on this machine", f.Address),
-			"let it pass, with ufw for instance: sudo ufw allow in from 172.16.0.0/12 to "+host(f.Address), "or "+flag)
+			"let it pass, with ufw for instance: sudo ufw allow in from 172.16.0.0/12 to "+hostPart(f.Address), "or "+flag)
 	}
 	return result(name, Fail, fmt.Sprintf("a container is refused at %s on this machine: a firewall rejects it, or the container has no route", f.Address),
 		"see the rules: sudo iptables -L INPUT -n -v, sudo nft list ruleset", "or "+flag)
@@ -52,13 +54,6 @@ func networkResult(err error) Result {
 		next = []string{tryAgain}
 	}
 	return result(nameNetwork, Fail, "no network can be made for a session: "+text, next...)
-}
-
-func host(address string) string {
-	if i := strings.LastIndex(address, ":"); i > 0 {
-		return address[:i]
-	}
-	return address
 }
 
 // Reach is how far somebody got towards one address outside.
@@ -94,9 +89,8 @@ func outsideResult(host, container Reach) Result {
 
 // oneLine returns an error's text on one line, without what docker run adds for people.
 func oneLine(err error) string {
-	text, _, _ := strings.Cut(err.Error(), "See 'docker run --help'")
-	text, _, _ = strings.Cut(text, "Run 'docker run --help'")
-	text = strings.TrimPrefix(strings.Join(strings.Fields(text), " "), "docker: ")
+	text := strings.Join(strings.Fields(docker.WithoutAdvice(err.Error())), " ")
+	text = strings.TrimPrefix(text, "docker: ")
 	return strings.TrimPrefix(text, "Error response from daemon: ")
 }
 

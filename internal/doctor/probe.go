@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -17,8 +16,6 @@ import (
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 )
-
-func trimmed(b []byte) []byte { return bytes.TrimSpace(b) }
 
 // dialLimit bounds a connection that is tried from this process.
 const dialLimit = 4 * time.Second
@@ -157,26 +154,4 @@ func emulates(arch string) bool {
 	}
 	_, err := os.Stat("/proc/sys/fs/binfmt_misc/qemu-" + name)
 	return err == nil
-}
-
-// hostMemory returns the memory of this machine and what of it is free, in bytes; 0: unknown.
-func hostMemory() (total, available uint64) {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, 0
-	}
-	for line := range strings.Lines(string(data)) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		n, _ := strconv.ParseUint(words[1], 10, 64)
-		switch words[0] {
-		case "MemTotal:":
-			total = n << 10
-		case "MemAvailable:":
-			available = n << 10
-		}
-	}
-	return total, available
 }

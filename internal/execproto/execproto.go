@@ -6,6 +6,8 @@
 // It imports the standard library only, because the static shim links it.
 package execproto
 
+import "path"
+
 // The endpoints of the proxy.
 const (
 	PathExec   = "/exec"
@@ -45,6 +47,7 @@ const (
 	KeyArg    = "arg"
 	KeyExecID = "exec_id"
 	KeySignal = "signal"
+	KeyCmd    = "cmd" // of a notification, in place of a tool
 
 	// Of version 3 only.
 	KeyKind = "kind" // toolchain that shall run the tool, whatever its name
@@ -81,6 +84,7 @@ const (
 const (
 	MaxToolLen     = 64
 	MaxNameLen     = 255  // NAME_MAX, for a program that is not on the list of tools
+	MaxCmdLen      = 128  // for a notification command
 	MaxPathLen     = 4096 // PATH_MAX, for cwd and path
 	MaxArgLen      = 128<<10 - 1
 	MaxArgs        = 128 << 10
@@ -118,6 +122,10 @@ const (
 	CacheRoot  = "/var/cache/aifo"            // where cache volumes are mounted in a sidecar
 	SocketURL  = "unix://" + SocketPath
 )
+
+// OwnDirs are the directories of containers that are ours or the kernel's: nothing of a user's may
+// be mounted or looked for in them.
+var OwnDirs = []string{path.Dir(ShimDir), SocketDir, CacheRoot, "/proc", "/sys", "/dev"}
 
 // The way out of a container without a network: a relay in it listens on EgressAddr and
 // passes each connection on to the unix socket of aifo-coder (docs/network.md).

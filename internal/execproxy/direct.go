@@ -73,11 +73,7 @@ func (p *Proxy) admitDirect(ctx context.Context, req *request) (string, *refusal
 	if req.kind == "" && len(p.cfg.Candidates(req.tool)) == 0 {
 		return "", refused(0, fmt.Sprintf("%q is no tool of a toolchain that is known; name the toolchain that shall run it", req.tool))
 	}
-	kind, ref := p.kindFor(ctx, req)
-	if ref == refuseTool || ref != nil && req.kind == "" && ref.status == refuseAbsent("").status {
-		return "", refuseKinds(req.tool, p.cfg.Candidates(req.tool))
-	}
-	return kind, ref
+	return p.kindFor(ctx, req)
 }
 
 func (p *Proxy) refuseDirect(req *request, kind string, ref *refusal) (int, error) {

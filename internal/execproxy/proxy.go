@@ -274,12 +274,7 @@ func (p *Proxy) admit(r *http.Request, req *request) (kind string, ref *refusal)
 	if req.proto == protoFrames && !wantsUpgrade(r.Header, execproto.Upgrade) {
 		return "", refuseNoUpgrade
 	}
-	kind, ref = p.kindFor(r.Context(), req)
-	if ref != nil && ref.status == http.StatusConflict && req.proto == protoFrames && req.kind == "" {
-		// Version 3 has no text to keep, so it names what would help.
-		return "", refuseKinds(req.tool, p.cfg.Candidates(req.tool))
-	}
-	return kind, ref
+	return p.kindFor(r.Context(), req)
 }
 
 // start registers the call and runs it.

@@ -59,17 +59,15 @@ func refuseWaiting(err error) *refusal {
 	return refuseFailed(err)
 }
 
-// refuseAbsent is the reply when the session has no toolchain for the tool. The
-// existing program's text, line break in front included, is part of the protocol.
-func refuseAbsent(tool string) *refusal {
-	return refused(http.StatusConflict, fmt.Sprintf("\r\ntool '%s' not available in running sidecars; "+
-		"start an appropriate toolchain (e.g., --toolchain c-cpp or --toolchain rust)", tool))
-}
-
-// refuseKinds is the same reply for our own shim.
-func refuseKinds(tool string, kinds []string) *refusal {
+// refuseAbsent is the reply when the session has none of the kinds that may serve the tool. Versions 1
+// and 2 keep the existing program's text, line break in front included; others name what would help.
+func (req *request) refuseAbsent(kinds []string) *refusal {
+	if req.proto == protoBuffered || req.proto == protoStreamed {
+		return refused(http.StatusConflict, fmt.Sprintf("\r\ntool '%s' not available in running sidecars; "+
+			"start an appropriate toolchain (e.g., --toolchain c-cpp or --toolchain rust)", req.tool))
+	}
 	return refused(http.StatusConflict, fmt.Sprintf("this session has no toolchain with %s; start it with --toolchain %s",
-		tool, strings.Join(kinds, ", or ")))
+		req.tool, strings.Join(kinds, ", or ")))
 }
 
 // refuseKind is the reply to a call for a toolchain that the session lacks.

@@ -13,12 +13,6 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
 )
 
-// keyCmd is the form key of a notification command, maxCmdLen its longest value.
-const (
-	keyCmd    = "cmd"
-	maxCmdLen = 128
-)
-
 const (
 	// bodyTimeout is how long the whole body of a request may take to arrive.
 	bodyTimeout = 30 * time.Second
@@ -132,7 +126,7 @@ func (req *request) decode(query, body string) bool {
 	if fits {
 		eachPair(body, set)
 	}
-	if !fits || len(req.tool) > req.maxTool() || len(req.cmd) > maxCmdLen {
+	if !fits || len(req.tool) > req.maxTool() || len(req.cmd) > execproto.MaxCmdLen {
 		return false
 	}
 	req.decodeSignal(body)
@@ -168,7 +162,7 @@ func (req *request) set(key, value string) bool {
 		req.tool = value
 	case execproto.KeyCwd:
 		req.cwd = value
-	case keyCmd:
+	case execproto.KeyCmd:
 		req.cmd = value
 	case execproto.KeyArg:
 		req.args = append(req.args, strings.Clone(value)) // or a call would keep its whole body in memory

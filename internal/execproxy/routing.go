@@ -10,7 +10,7 @@ import (
 // kindFor returns the kind that the request names, or the one that its tool has.
 func (p *Proxy) kindFor(ctx context.Context, req *request) (string, *refusal) {
 	if req.kind == "" {
-		return p.route(ctx, req.tool)
+		return p.route(ctx, req)
 	}
 	for _, t := range p.cfg.Toolchains {
 		if t.Kind == req.kind || slices.Contains(t.Aliases, req.kind) {
@@ -20,9 +20,9 @@ func (p *Proxy) kindFor(ctx context.Context, req *request) (string, *refusal) {
 	return "", refuseKind(req.kind, p.cfg.Toolchains)
 }
 
-// route chooses the kind that runs tool (docs/protocol.md, "Routing").
-func (p *Proxy) route(ctx context.Context, tool string) (string, *refusal) {
-	kinds := p.cfg.Candidates(tool)
+// route chooses the kind that runs the tool of a request that names none (docs/protocol.md, "Routing").
+func (p *Proxy) route(ctx context.Context, req *request) (string, *refusal) {
+	kinds := p.cfg.Candidates(req.tool)
 	if len(kinds) == 0 {
 		return "", refuseTool
 	}
@@ -33,9 +33,9 @@ func (p *Proxy) route(ctx context.Context, tool string) (string, *refusal) {
 		}
 	}
 	if len(present) == 0 {
-		return "", refuseAbsent(tool)
+		return "", req.refuseAbsent(kinds)
 	}
-	kind, err := p.choose(ctx, present, tool)
+	kind, err := p.choose(ctx, present, req.tool)
 	if err != nil {
 		return "", refuseError(err)
 	}

@@ -43,7 +43,7 @@ func TestRoute(t *testing.T) {
 			}}
 			p := New(cfg)
 			for range 2 { // the second time from memory
-				kind, ref := p.route(t.Context(), tt.tool)
+				kind, ref := p.route(t.Context(), &request{tool: tt.tool, proto: protoBuffered})
 				if ref != nil {
 					kind = ref.body
 				}
@@ -70,10 +70,10 @@ func TestFailedProbeIsNoAnswer(t *testing.T) {
 		return true, nil
 	}}
 	p := New(cfg)
-	_, ref := p.route(t.Context(), "make")
+	_, ref := p.route(t.Context(), &request{tool: "make"})
 	require.NotNil(t, ref)
 	assert.Equal(t, refused(500, `aifo-coder proxy error: look for "make" in toolchain c-cpp: no such sidecar`), ref)
-	kind, ref := p.route(t.Context(), "make")
+	kind, ref := p.route(t.Context(), &request{tool: "make"})
 	require.Nil(t, ref)
 	assert.Equal(t, "c-cpp", kind)
 }
@@ -131,7 +131,7 @@ func TestShutdownEndsProbes(t *testing.T) {
 	p := New(cfg)
 	refs := make(chan *refusal)
 	go func() {
-		_, ref := p.route(context.Background(), "make")
+		_, ref := p.route(context.Background(), &request{tool: "make"})
 		refs <- ref
 	}()
 	waitFor(t, probing)

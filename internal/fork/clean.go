@@ -279,7 +279,7 @@ func (s Service) dropRefs(ctx context.Context, repo git.Repo, r Record) (kept []
 	if err != nil {
 		return nil, err
 	}
-	gone, err := repo.Refs(ctx, r.BaseRefName())
+	gone, err := repo.Refs(ctx, r.baseRefName())
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (s Service) Sessions(root string) ([]Record, error) {
 // state was lost, or the repository moved here. Nothing is known of what they began with, so
 // nothing in them is proven to be elsewhere.
 func (s Service) strays(root string, known []Record) ([]Record, error) {
-	entries, err := os.ReadDir(filepath.Dir(SessionDir(root, "x")))
+	entries, err := os.ReadDir(filepath.Dir(sessionDir(root, "x")))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -42,7 +42,7 @@ func (s Service) strays(root string, known []Record) ([]Record, error) {
 	var list []Record
 	for _, e := range entries {
 		sid := e.Name()
-		if !e.IsDir() || CheckSID(sid) != nil || slices.ContainsFunc(known, func(r Record) bool { return r.SID == sid }) {
+		if !e.IsDir() || checkSID(sid) != nil || slices.ContainsFunc(known, func(r Record) bool { return r.SID == sid }) {
 			continue
 		}
 		r, err := s.stray(root, sid)
@@ -104,7 +104,7 @@ func (s Service) Load(root, sid string) (Record, error) {
 	var missing *NotFoundError
 	elsewhere := err == nil && root != "" && r.RepoRoot != root && !exists(r.Dir())
 	if (errors.As(err, &missing) || elsewhere) && root != "" {
-		if info, statErr := os.Lstat(SessionDir(root, sid)); statErr == nil && info.IsDir() {
+		if info, statErr := os.Lstat(sessionDir(root, sid)); statErr == nil && info.IsDir() {
 			return s.stray(root, sid)
 		}
 	}
@@ -260,7 +260,7 @@ func (s Service) clone(repo git.Repo, r Record, p Pane, temp string) (foreign.Cl
 	c := foreign.Clone{
 		Repo: repo, Dir: p.Dir, Branch: p.Branch, Base: r.BaseCommit, Dissociate: r.Dissociate, Scratch: temp, Step: s.Step.At,
 	}
-	err := ReadJSON(filepath.Join(s.Store.PaneDir(r.SID, p.Index), madeRefs), &c.Created)
+	err := readJSON(filepath.Join(s.Store.PaneDir(r.SID, p.Index), madeRefs), &c.Created)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.New("its clone was not finished")
 	}

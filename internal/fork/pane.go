@@ -69,7 +69,7 @@ func PreparePane(s Store, sid string, index int, runtimeDir string, environ []st
 	if err := hostfacts.PrivateDir(runtimeDir); err != nil {
 		return err
 	}
-	return WritePaneEnv(PaneEnvFile(runtimeDir, sid, index), environ)
+	return writePaneEnv(PaneEnvFile(runtimeDir, sid, index), environ)
 }
 
 // Main is the life of the process. It returns the agent's exit code once the agent has
@@ -159,7 +159,7 @@ const turnLimit = time.Minute
 // pane of the session is starting. release lets the next one start; the end of the
 // process does too.
 func (p PaneProcess) awaitTurn(ctx context.Context) (release func(), err error) {
-	path := filepath.Join(p.Store.SessionDir(p.Record.SID), "start.lock")
+	path := filepath.Join(p.Store.sessionDir(p.Record.SID), "start.lock")
 	for p.ShortOfMemory() {
 		l, err := lock.Acquire(path, lock.Holder{PID: p.Self.PID, Since: time.Now(), Workspace: p.Record.SID})
 		var held *lock.HeldError

@@ -23,8 +23,8 @@ func PaneEnvFile(runtimeDir, sid string, index int) string {
 	return filepath.Join(runtimeDir, fmt.Sprintf("fork-%s-%d.env", sid, index))
 }
 
-// PaneArgv returns the command of a pane: self is the absolute path of this program.
-func PaneArgv(self, envFile, sid string, index int) []string {
+// paneArgv returns the command of a pane: self is the absolute path of this program.
+func paneArgv(self, envFile, sid string, index int) []string {
 	return []string{self, "fork", "pane", "--pane-env", envFile, sid, strconv.Itoa(index)}
 }
 
@@ -34,15 +34,15 @@ func PaneSpecs(s Store, r Record, self, runtimeDir string) []panes.Pane {
 	for _, p := range r.present() {
 		list = append(list, panes.Pane{
 			Index: p.Index, Title: strings.TrimPrefix(p.Branch, "refs/heads/"), Dir: p.Dir,
-			Argv: PaneArgv(self, PaneEnvFile(runtimeDir, r.SID, p.Index), r.SID, p.Index),
+			Argv: paneArgv(self, PaneEnvFile(runtimeDir, r.SID, p.Index), r.SID, p.Index),
 			Log:  s.LogFile(r.SID, p.Index),
 		})
 	}
 	return list
 }
 
-// WritePaneEnv writes an environment, as os.Environ gives it, for a pane.
-func WritePaneEnv(path string, environ []string) error {
+// writePaneEnv writes an environment, as os.Environ gives it, for a pane.
+func writePaneEnv(path string, environ []string) error {
 	// One of a start that was killed may be there.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("replace a pane's environment: %w", err)

@@ -1,10 +1,6 @@
 package fork
 
-import (
-	"os"
-	"strconv"
-	"strings"
-)
+import "github.com/aifo-coder/aifo-coder/internal/plan"
 
 const (
 	mib = int64(1) << 20
@@ -22,9 +18,8 @@ const (
 	// pidsTotal is three quarters of the 32768 processes and threads that a small
 	// machine's kernel counts up to (proc(5), pid_max).
 	pidsTotal = 24576
-	// pidsMin is what a parallel build with a language server needs; pidsMax is what a
-	// container has outside of fork mode.
-	pidsMin, pidsMax = 512, 8192
+	// pidsMin is what a parallel build with a language server needs.
+	pidsMin = 512
 )
 
 // Limits returns the memory and the number of processes that each container of a
@@ -32,7 +27,7 @@ const (
 // what the engine's machine has; where it is unknown (0) so is the limit.
 func Limits(memTotal int64, panes, containersPerPane int) (memory, pids int64) {
 	n := max(int64(panes)*int64(containersPerPane), 1)
-	pids = min(max(pidsTotal/n, pidsMin), pidsMax)
+	pids = min(max(pidsTotal/n, pidsMin), plan.DefaultPids)
 	if memTotal <= 0 {
 		return 0, pids
 	}
@@ -50,28 +45,4 @@ func Stagger(memAvailable, memTotal int64, panes int) bool {
 		return false
 	}
 	return memAvailable < int64(panes)*startNeed || memAvailable < memTotal/8
-}
-
-// Memory returns what memory this machine has and what of it is available, or zeros
-// where there is no /proc/meminfo (proc(5)).
-func Memory() (available, total int64) {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, 0
-	}
-	return parseMeminfo(string(data))
-}
-
-func parseMeminfo(text string) (available, total int64) {
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(line, ":")
-		kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		switch name {
-		case "MemAvailable":
-			available = kib << 10
-		case "MemTotal":
-			total = kib << 10
-		}
-	}
-	return available, total
 }

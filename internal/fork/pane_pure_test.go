@@ -1,12 +1,12 @@
 package fork
 
 import (
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/aifo-coder/aifo-coder/internal/panes"
+	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
 
 func TestChooseRunner(t *testing.T) {
@@ -52,9 +52,9 @@ func TestLimits(t *testing.T) {
 		{64 * gib, 4, 2, (64*gib - 64*gib/5) / 8, 3072},
 		{4 * gib, 2, 2, 3 * gib / 4, 6144},
 		{8 * gib, 8, 3, containerMin, 1024},
-		{16 * gib, 1, 1, 16*gib - 16*gib/5, pidsMax},
+		{16 * gib, 1, 1, 16*gib - 16*gib/5, plan.DefaultPids},
 		{1 * gib, 64, 6, containerMin, pidsMin},
-		{1 * gib, 0, 0, containerMin, pidsMax},
+		{1 * gib, 0, 0, containerMin, plan.DefaultPids},
 	} {
 		memory, procs := Limits(tt.total, tt.panes, tt.each)
 		require.Equal(t, tt.memory, memory, "%+v", tt)
@@ -69,22 +69,22 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestCanBorrow(t *testing.T) {
+	for dir, want := range map[string]bool{
+		"/src/.git/objects": true, "/workspaces/x": true, "/optional": true, "/run/user/1/objects": true,
+		"/workspace": false, "/workspace/.git/objects": false, "/opt/aifo/x": false, "/run/aifo/x": false, "/var/cache/aifo/x": false, "/proc/1": false, "/dev/shm/x": false,
+	} {
+		require.Equal(t, want, canBorrow(dir, "linux"), dir)
+		require.False(t, canBorrow(dir, "windows"), dir)
+	}
+}
+
 func TestStagger(t *testing.T) {
 	require.False(t, Stagger(0, 0, 8), "unknown")
 	require.False(t, Stagger(8*gib, 16*gib, 8))
 	require.True(t, Stagger(8*gib-1, 16*gib, 8))
 	require.True(t, Stagger(7*gib, 64*gib, 2), "an eighth of the machine")
 	require.False(t, Stagger(8*gib, 64*gib, 2))
-}
-
-func TestMemory(t *testing.T) {
-	available, total := parseMeminfo("MemTotal:       16326428 kB\nMemFree:         1 kB\nMemAvailable:   12000000 kB\nHugePages_Total:       3\n")
-	require.Equal(t, int64(12000000)<<10, available)
-	require.Equal(t, int64(16326428)<<10, total)
-	available, total = parseMeminfo("no such thing\nMemTotal: much kB")
-	require.Zero(t, available+total)
-	available, total = Memory()
-	require.Equal(t, runtime.GOOS == "linux", available > 0 && total >= available)
 }
 
 func TestPaneEnviron(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
+	"github.com/aifo-coder/aifo-coder/internal/sessions"
 )
 
 // startLimit is how long a pane's process may take from being asked for until it says
@@ -162,18 +163,10 @@ type Stopper struct {
 	Store  Store
 	Record Record
 	Self   hostfacts.Owner
-	// Grace is how long a pane may take to remove its containers. Zero: long enough for
-	// an engine that is slow.
+	// Grace is how long a pane may take to remove its containers. Zero: sessions.StopGrace.
 	Grace time.Duration
 	Step  Steps
 }
-
-// stopGrace is above what internal/session takes at most: 3 s until it ends the agent by
-// force, 30 s for the removal.
-const stopGrace = 45 * time.Second
-
-// killGrace is how long a killed process may take to be gone.
-const killGrace = 10 * time.Second
 
 // StillRunsError names panes whose processes could not be ended.
 type StillRunsError struct{ Panes []int }
@@ -188,14 +181,14 @@ func (e *StillRunsError) Error() string {
 func (s Stopper) Stop(ctx context.Context) (killed []int, err error) {
 	grace := s.Grace
 	if grace == 0 {
-		grace = stopGrace
+		grace = sessions.StopGrace
 	}
 	left, err := s.until(ctx, livePanes(s.Record), grace, hostfacts.Owner.Terminate)
 	if err != nil || len(left) == 0 {
 		return nil, err
 	}
 	killed = left
-	if left, err = s.until(ctx, left, killGrace, hostfacts.Owner.Kill); err == nil && len(left) > 0 {
+	if left, err = s.until(ctx, left, sessions.KillGrace, hostfacts.Owner.Kill); err == nil && len(left) > 0 {
 		err = &StillRunsError{Panes: left}
 	}
 	return killed, err

@@ -74,23 +74,23 @@ const (
 	RunnerWindows Runner = "windows"
 )
 
-// BaseRefName is the ref in the repository that keeps a session's base from being collected.
-func (r Record) BaseRefName() string { return "refs/aifo-coder/fork/" + r.SID }
+// baseRefName is the ref in the repository that keeps a session's base from being collected.
+func (r Record) baseRefName() string { return "refs/aifo-coder/fork/" + r.SID }
 
 // MergeRef is the branch that has the merge of all panes where the base branch cannot take it.
 func (r Record) MergeRef() string { return "refs/heads/merge/" + r.SID }
 
 // Dir is the directory of the session's clones.
-func (r Record) Dir() string { return SessionDir(r.RepoRoot, r.SID) }
+func (r Record) Dir() string { return sessionDir(r.RepoRoot, r.SID) }
 
-// SessionDir is the directory of the clones of session sid in a repository.
-func SessionDir(root, sid string) string {
+// sessionDir is the directory of the clones of session sid in a repository.
+func sessionDir(root, sid string) string {
 	return filepath.Join(root, hostfacts.ForksDir, "forks", sid)
 }
 
 // PaneDir is the directory of a clone.
 func PaneDir(root, sid string, index int) string {
-	return filepath.Join(SessionDir(root, sid), "pane-"+strconv.Itoa(index))
+	return filepath.Join(sessionDir(root, sid), "pane-"+strconv.Itoa(index))
 }
 
 // PaneBranch is the full name of a pane's branch.
@@ -127,8 +127,8 @@ func (e *SIDError) Error() string {
 	return fmt.Sprintf("%q is not the id of a fork session: ids are up to 12 lower-case letters and digits", e.SID)
 }
 
-// CheckSID returns a *SIDError for a word that is no id.
-func CheckSID(sid string) error {
+// checkSID returns a *SIDError for a word that is no id.
+func checkSID(sid string) error {
 	if !sidRE.MatchString(sid) {
 		return &SIDError{SID: sid}
 	}
@@ -141,12 +141,12 @@ type Store struct{ Dir string }
 // NewStore returns the store below the user's state directory.
 func NewStore(f hostfacts.Facts) Store { return Store{Dir: filepath.Join(f.StateDir, "forks")} }
 
-// SessionDir is the directory of what belongs to a session, outside of any clone.
-func (s Store) SessionDir(sid string) string { return filepath.Join(s.Dir, sid) }
+// sessionDir is the directory of what belongs to a session, outside of any clone.
+func (s Store) sessionDir(sid string) string { return filepath.Join(s.Dir, sid) }
 
 // PaneDir is the directory of what belongs to a pane: its status, its log, its agent's state.
 func (s Store) PaneDir(sid string, index int) string {
-	return filepath.Join(s.SessionDir(sid), "pane-"+strconv.Itoa(index))
+	return filepath.Join(s.sessionDir(sid), "pane-"+strconv.Itoa(index))
 }
 
 // LogFile is where a pane that runs in the background writes.
@@ -163,22 +163,22 @@ func (e *NotFoundError) Error() string { return "there is no fork session " + e.
 
 // Save writes the record so that a reader, and a crash, meets the old one or the new one.
 func (s Store) Save(r Record) error {
-	if err := CheckSID(r.SID); err != nil {
+	if err := checkSID(r.SID); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.SessionDir(r.SID), 0o700); err != nil {
+	if err := os.MkdirAll(s.sessionDir(r.SID), 0o700); err != nil {
 		return fmt.Errorf("write the record of session %s: %w", r.SID, err)
 	}
-	return WriteJSON(filepath.Join(s.SessionDir(r.SID), recordName), r)
+	return writeJSON(filepath.Join(s.sessionDir(r.SID), recordName), r)
 }
 
 // Load returns the record of session sid, or a *SIDError or *NotFoundError.
 func (s Store) Load(sid string) (Record, error) {
 	var r Record
-	if err := CheckSID(sid); err != nil {
+	if err := checkSID(sid); err != nil {
 		return r, err
 	}
-	err := ReadJSON(filepath.Join(s.SessionDir(sid), recordName), &r)
+	err := readJSON(filepath.Join(s.sessionDir(sid), recordName), &r)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, &NotFoundError{SID: sid}
 	}
@@ -213,23 +213,23 @@ func (s Store) List() ([]Record, error) {
 
 // Remove forgets a session with everything of it in the store.
 func (s Store) Remove(sid string) error {
-	if err := CheckSID(sid); err != nil {
+	if err := checkSID(sid); err != nil {
 		return err
 	}
 	// The record goes last: whoever is killed half-way can go on.
-	entries, err := os.ReadDir(s.SessionDir(sid))
+	entries, err := os.ReadDir(s.sessionDir(sid))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, e := range entries {
 		if e.Name() != recordName {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.SessionDir(sid), e.Name())))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.sessionDir(sid), e.Name())))
 		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove what belongs to session %s: %w", sid, err)
 	}
-	return os.RemoveAll(s.SessionDir(sid))
+	return os.RemoveAll(s.sessionDir(sid))
 }
 
 // PaneStatus is what a pane's process says of itself, and the last word of it.
@@ -261,13 +261,13 @@ func (s Store) SaveStatus(sid string, index int, st PaneStatus) error {
 	if err := os.MkdirAll(s.PaneDir(sid, index), 0o700); err != nil {
 		return fmt.Errorf("write the status of pane %d: %w", index, err)
 	}
-	return WriteJSON(filepath.Join(s.PaneDir(sid, index), statusName), st)
+	return writeJSON(filepath.Join(s.PaneDir(sid, index), statusName), st)
 }
 
 // Status returns a pane's status; that of one that was never started is Waiting.
 func (s Store) Status(sid string, index int, self hostfacts.Owner) (PaneStatus, error) {
 	st := PaneStatus{State: Waiting}
-	err := ReadJSON(filepath.Join(s.PaneDir(sid, index), statusName), &st)
+	err := readJSON(filepath.Join(s.PaneDir(sid, index), statusName), &st)
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, nil
 	}
@@ -277,8 +277,8 @@ func (s Store) Status(sid string, index int, self hostfacts.Owner) (PaneStatus, 
 	return st, err
 }
 
-// WriteJSON writes v to path atomically: to a file beside it, synced, and renamed.
-func WriteJSON(path string, v any) error {
+// writeJSON writes v to path atomically: to a file beside it, synced, and renamed.
+func writeJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -303,8 +303,8 @@ func WriteFile(path string, data []byte) error {
 	return nil
 }
 
-// ReadJSON reads a file that WriteJSON wrote.
-func ReadJSON(path string, v any) error {
+// readJSON reads a file that writeJSON wrote.
+func readJSON(path string, v any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err

@@ -90,10 +90,10 @@ const tempPrefix = "tmp-"
 // there can be as large as the repository.
 func (s Service) temp(sid string) (dir string, remove func(), err error) {
 	name := fmt.Sprintf("%s%d-%s.*", tempPrefix, s.Self.PID, s.Self.Start)
-	if err := os.MkdirAll(s.Store.SessionDir(sid), 0o700); err != nil {
+	if err := os.MkdirAll(s.Store.sessionDir(sid), 0o700); err != nil {
 		return "", nil, err
 	}
-	dir, err = os.MkdirTemp(s.Store.SessionDir(sid), name)
+	dir, err = os.MkdirTemp(s.Store.sessionDir(sid), name)
 	if err != nil {
 		return "", nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
@@ -106,7 +106,7 @@ func (s Service) temp(sid string) (dir string, remove func(), err error) {
 
 // sweepTemp removes the temporary directories of processes that were killed.
 func (s Service) sweepTemp(sid string) error {
-	dirs, err := filepath.Glob(filepath.Join(s.Store.SessionDir(sid), tempPrefix+"*"))
+	dirs, err := filepath.Glob(filepath.Join(s.Store.sessionDir(sid), tempPrefix+"*"))
 	for _, dir := range dirs {
 		pid, rest, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), tempPrefix), "-")
 		start := rest[:max(0, strings.LastIndex(rest, "."))]
@@ -123,7 +123,7 @@ func (s Service) newSID(root string) (string, error) {
 	const length = 6
 	for range 10 {
 		sid := strings.ToLower(rand.Text())[:length]
-		if !exists(s.Store.SessionDir(sid)) && !exists(SessionDir(root, sid)) {
+		if !exists(s.Store.sessionDir(sid)) && !exists(sessionDir(root, sid)) {
 			return sid, nil
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aifo-coder/aifo-coder/internal/clone"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/git"
 	"github.com/aifo-coder/aifo-coder/internal/panes"
 	"github.com/aifo-coder/aifo-coder/internal/ui"
@@ -82,15 +83,8 @@ func (s Service) Plan(spec StartSpec) (Record, error) {
 // canBorrow reports whether a container can have the directory at the same place as the
 // host: the clone's list of borrowed directories is read by both.
 func canBorrow(objects, goos string) bool {
-	if goos == "windows" {
-		return false
-	}
-	for _, taken := range []string{"/workspace", "/opt/aifo", "/proc", "/sys", "/dev"} {
-		if objects == taken || len(objects) > len(taken) && objects[:len(taken)+1] == taken+"/" {
-			return false
-		}
-	}
-	return true
+	in := func(dir string) bool { return execproto.Within(objects, dir) }
+	return goos != "windows" && !in(execproto.Workspace) && !slices.ContainsFunc(execproto.OwnDirs, in)
 }
 
 // Start makes the clones of a planned session, or nothing.
@@ -142,7 +136,7 @@ func (s Service) start(ctx context.Context, r Record, spec StartSpec) (Record, e
 
 // wantedRefs returns the refs that a session may come to have.
 func wantedRefs(r Record) []string {
-	refs := []string{r.BaseRefName(), r.MergeRef()}
+	refs := []string{r.baseRefName(), r.MergeRef()}
 	for _, p := range r.Panes {
 		refs = append(refs, p.Branch)
 	}
@@ -175,7 +169,7 @@ func (s Service) keepBase(ctx context.Context, r *Record, spec StartSpec, temp s
 	}
 	keeper, err := keeper(ctx, spec.Repo, r.BaseCommit)
 	if err == nil {
-		err = spec.Repo.UpdateRefs(ctx, "aifo-coder: base of fork session "+r.SID, git.Update{Ref: r.BaseRefName(), New: keeper})
+		err = spec.Repo.UpdateRefs(ctx, "aifo-coder: base of fork session "+r.SID, git.Update{Ref: r.baseRefName(), New: keeper})
 	}
 	if err != nil {
 		return fmt.Errorf("keep the base of the session: %w", err)
@@ -289,7 +283,7 @@ func (s Service) makeClone(ctx context.Context, r Record, p *Pane, spec StartSpe
 	if err := s.Step.At("write what the clone began with"); err != nil {
 		return err
 	}
-	if err := WriteJSON(filepath.Join(own, madeRefs), made.Refs); err != nil {
+	if err := writeJSON(filepath.Join(own, madeRefs), made.Refs); err != nil {
 		return err
 	}
 	return seedState(filepath.Join(spec.AgentState, spec.Agent), filepath.Join(StateDir(s.Store, r.SID, p.Index), spec.Agent))

@@ -5,6 +5,7 @@
 package hostfacts
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,12 +195,12 @@ func (f *Facts) readDirs() error {
 		return &EnvError{Name: "HOME", Err: fmt.Errorf("%q is not an absolute path", home)}
 	}
 	f.Home = home
-	f.CacheDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "aifo-coder")
-	f.StateDir = filepath.Join(firstNonEmpty(f.Env.absolute("XDG_STATE_HOME"), filepath.Join(home, ".local", "state")), "aifo-coder")
+	f.CacheDir = filepath.Join(cmp.Or(f.Env.absolute("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "aifo-coder")
+	f.StateDir = filepath.Join(cmp.Or(f.Env.absolute("XDG_STATE_HOME"), filepath.Join(home, ".local", "state")), "aifo-coder")
 	f.NetworkLogDir = filepath.Join(f.StateDir, "network")
 	f.TraceDir = filepath.Join(f.StateDir, "trace")
 	f.RuntimeDir = RuntimeDir(f.Env, f.UID)
-	f.ConfigHome = firstNonEmpty(f.Env.absolute("XDG_CONFIG_HOME"), filepath.Join(home, ".config"))
+	f.ConfigHome = cmp.Or(f.Env.absolute("XDG_CONFIG_HOME"), filepath.Join(home, ".config"))
 	f.ConfigDir, err = configDir(f.Env, f.ConfigHome)
 	return err
 }
@@ -357,10 +358,3 @@ func (e *RenamedEngineError) Error() string {
 
 // Hint says how to name it.
 func (e *RenamedEngineError) Hint() string { return "choose it by its own: --engine " + e.Engine }
-
-func firstNonEmpty(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}

@@ -66,12 +66,3 @@ func ParseOwner(host, pid, start string) (Owner, bool) {
 	n, err := strconv.Atoi(pid)
 	return Owner{Host: host, PID: n, Start: start}, err == nil && host != ""
 }
-
-// OwnerOf returns the process pid of this host as an owner. Its Start is empty when it
-// does not run.
-func OwnerOf(pid int) Owner {
-	o := Self()
-	o.PID = pid
-	o.Start, _ = processStart(pid)
-	return o
-}

@@ -117,7 +117,7 @@ func TestBrokeredAgent(t *testing.T) {
 		Placeholders: map[string]string{"OPENAI_API_KEY": "openai"}, Git: []string{"url.x/.insteadOf=https://git.example/"},
 	}}
 	p := plan.Build(o, f, "id")
-	require.Equal(t, map[string]string{"FOO": canary, "TERM": "xterm"}, p.Secrets)
+	require.Equal(t, map[string]string{"FOO": canary, "TERM": "xterm"}, values(p.Secrets))
 	argv := strings.Join(p.Agent.Argv(), " ")
 	require.Contains(t, argv, "--env OPENAI_API_KEY ")
 	require.Contains(t, argv, "--env OPENAI_BASE_URL=http://127.0.0.1:19128/broker/openai/v1")

@@ -6,7 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/agent"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
+	"github.com/aifo-coder/aifo-coder/internal/execproto"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 )
@@ -76,6 +78,30 @@ func TestSELinux(t *testing.T) {
 		require.Contains(t, p.Agent.Security, "label=disable")
 		require.Contains(t, p.Sidecars[0].Run.Security, "label=disable")
 		require.Len(t, p.Warnings, 1)
+	}
+}
+
+// TestChecksMounts: where containers see files by other numbers than this host, they are told none.
+func TestChecksMounts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*hostfacts.Facts)
+		want   bool
+	}{
+		"linux":        {func(*hostfacts.Facts) {}, true},
+		"nvidia":       {func(f *hostfacts.Facts) { f.Engine = &docker.Info{DefaultRuntime: "nvidia"} }, true},
+		"gVisor":       {func(f *hostfacts.Facts) { f.Engine = &docker.Info{DefaultRuntime: "runsc"} }, false},
+		"other kernel": {func(f *hostfacts.Facts) { f.OtherKernel = true }, false},
+		"macOS":        {func(f *hostfacts.Facts) { f.GOOS = "darwin" }, false},
+		"Desktop":      {func(f *hostfacts.Facts) { f.Engine = &docker.Info{OperatingSystem: "Docker Desktop"} }, false},
+	} {
+		f := facts()
+		tc.change(&f)
+		p := plan.Build(plan.Options{Agent: mustAgent(t, agent.Shell), Toolchains: selected(t, "rust")}, f, "id")
+		require.Equal(t, tc.want, p.ChecksMounts, name)
+		for _, secrets := range []map[string]string{p.Secrets, p.Sidecars[0].Secrets} {
+			_, told := secrets[execproto.EnvMounts]
+			require.Equal(t, tc.want, told, name)
+		}
 	}
 }
 

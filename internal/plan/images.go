@@ -206,6 +206,30 @@ func Images(o Options, env hostfacts.Env) []string {
 	return refs
 }
 
+// AllImages returns every image that sessions of the agents may use, sorted.
+func AllImages(o Options, env hostfacts.Env, agents []agent.Agent) []string {
+	var refs []string
+	for _, a := range agents {
+		o.Agent = &a
+		refs = append(refs, Images(o, env)...)
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}
+
+// AllToolchains returns all kinds: those that were chosen as they were, and the others in their usual form.
+func (o Options) AllToolchains() []toolchain.Selection {
+	var list []toolchain.Selection
+	for _, k := range o.Kinds.Kinds() {
+		s := toolchain.Selection{Kind: k}
+		if i := slices.IndexFunc(o.Toolchains, func(c toolchain.Selection) bool { return c.Kind.Name == k.Name }); i >= 0 {
+			s = o.Toolchains[i]
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
 // MissingImage is an image of ours that cannot be had, with what builds it.
 type MissingImage struct {
 	Ref     string

@@ -183,3 +183,34 @@ func TestHintNamesWhatHelps(t *testing.T) {
 	require.Equal(t, []plan.MissingImage{{Ref: "ours-codex:latest"}}, p.Missing)
 	require.Contains(t, p.Missing[0].Hint(), internal)
 }
+
+func TestAllToolchains(t *testing.T) {
+	var o plan.Options
+	rust, err := o.Kinds.ParseOne("rust@1.80")
+	require.NoError(t, err)
+	o.Toolchains = []toolchain.Selection{rust}
+	var names []string
+	for _, s := range o.AllToolchains() {
+		names = append(names, s.Kind.Name)
+		if s.Kind.Name == "rust" {
+			require.Equal(t, rust, s)
+		} else {
+			require.Equal(t, toolchain.Selection{Kind: s.Kind}, s)
+		}
+	}
+	require.Equal(t, o.Kinds.Names(), names)
+}
+
+func TestAllImages(t *testing.T) {
+	shell, _ := agent.Lookup("shell")
+	codex, _ := agent.Lookup("codex")
+	var o plan.Options
+	o.Toolchains = o.AllToolchains()
+	got := plan.AllImages(o, hostfacts.Env{}, []agent.Agent{shell, codex, shell})
+	require.True(t, slices.IsSorted(got))
+	require.Equal(t, got, slices.Compact(slices.Clone(got)))
+	for _, a := range []agent.Agent{shell, codex} {
+		o.Agent = &a
+		require.Subset(t, got, plan.Images(o, hostfacts.Env{}))
+	}
+}

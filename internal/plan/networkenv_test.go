@@ -30,9 +30,9 @@ func TestProxies(t *testing.T) {
 		"HTTPS_PROXY": proxy, "https_proxy": proxy, "HTTP_PROXY": "http://plain.example", "http_proxy": "http://plain.example",
 		"NO_PROXY": ".corp.example," + sessionHosts, "no_proxy": ".corp.example," + sessionHosts,
 	}
-	require.Equal(t, want, p.Secrets)
+	require.Equal(t, want, values(p.Secrets))
 	for _, s := range p.Sidecars {
-		require.Equal(t, want, s.Secrets)
+		require.Equal(t, want, values(s.Secrets))
 		for name := range want {
 			require.Contains(t, s.Run.Argv(), name)
 		}
@@ -46,11 +46,11 @@ func TestBothCasesOfAVariable(t *testing.T) {
 	p := network(t, facts(), "ALL_PROXY=socks5h://a", "all_proxy=socks5h://b", "NO_PROXY=a", "no_proxy=b")
 	require.Equal(t, map[string]string{
 		"ALL_PROXY": "socks5h://a", "all_proxy": "socks5h://b", "NO_PROXY": "a," + sessionHosts, "no_proxy": "b," + sessionHosts,
-	}, p.Secrets)
+	}, values(p.Secrets))
 }
 
 func TestWithoutAProxyNothingIsExcepted(t *testing.T) {
-	require.Empty(t, network(t, facts(), "NO_PROXY=.corp.example", "HTTP_PROXY=").Secrets)
+	require.Empty(t, values(network(t, facts(), "NO_PROXY=.corp.example", "HTTP_PROXY=").Secrets))
 }
 
 func TestAgentsOwnVariablesBeatTheHosts(t *testing.T) {
@@ -89,7 +89,7 @@ func TestLoopback(t *testing.T) {
 			require.Equal(t, value, onDesktop.Secrets["HTTP_PROXY"])
 			continue
 		}
-		require.Empty(t, p.Secrets, value)
+		require.Empty(t, values(p.Secrets), value)
 		require.Len(t, p.Warnings, 1, value)
 		require.Contains(t, p.Warnings[0], "HTTP_PROXY: ")
 		require.Equal(t, there, onDesktop.Secrets["http_proxy"], value)
@@ -107,7 +107,7 @@ func TestRegistries(t *testing.T) {
 		"CARGO_REGISTRIES_CORP_INDEX=sparse+https://cargo.example/", "RUSTUP_DIST_SERVER=https://rustup.example",
 	}
 	p := network(t, facts(), append(slices.Clone(passed), "NPM_TOKEN=x", "CARGO_REGISTRIES_CORP_TOKEN=x", "CARGO_REGISTRIES__INDEXX=x", "GOFLAGS=-x", "PIP_FIND_LINKS=/x")...)
-	require.Equal(t, map[string]string(hostfacts.EnvOf(passed)), p.Secrets)
+	require.Equal(t, map[string]string(hostfacts.EnvOf(passed)), values(p.Secrets))
 	require.Equal(t, p.Secrets, p.Sidecars[0].Secrets)
 	require.NotContains(t, lines(p), canary)
 }

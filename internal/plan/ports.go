@@ -64,9 +64,7 @@ func (b planner) publishWarning() []string {
 // Ports returns the docker exec of a container's end of its port link. It is reached as that of
 // Serve is.
 func Ports(container, user, connect string) dockerargs.Exec {
-	e := Serve(container, user, connect)
-	e.Args[1] = "ports"
-	return e
+	return shimExec("ports", container, user, connect)
 }
 
 // agentSocketDir returns the host directory that the agent's container has at

@@ -238,11 +238,16 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // socket of that name in the container, to which it connects. Either way it ends
 // when its standard input does.
 func Serve(container, user, connect string) dockerargs.Exec {
+	return shimExec("serve", container, user, connect)
+}
+
+// shimExec returns the docker exec of a subcommand of the static binary.
+func shimExec(command, container, user, connect string) dockerargs.Exec {
 	e := dockerargs.Exec{
 		Interactive: true,
 		User:        user,
 		Container:   container,
-		Args:        []string{execproto.ShimBinary, "serve"},
+		Args:        []string{execproto.ShimBinary, command},
 	}
 	if connect != "" {
 		e.Args = append(e.Args, "--connect", connect)

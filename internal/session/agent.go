@@ -126,19 +126,27 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	// killed, or that was told to detach. The sidecars can go meanwhile.
 	s.agentGone = make(chan error, 1)
 	var exit *proc.ExitError
-	failed := errors.As(err, &exit)
-	late := failed && s.Facts.Interactive() && s.watch.first() != nil
+	late := errors.As(err, &exit) && s.Facts.Interactive() && s.watch.first() != nil
 	go func() { s.agentGone <- s.removeAgent(lasting, late) }()
-	if failed && exit.Code == dockerFailed && held.interrupted() {
-		return 0, &SignalError{Signal: syscall.SIGINT}
-	}
-	if text := held.String(); text != "" {
+	code, err := agentResult(err, held.interrupted())
+	var sig *SignalError
+	if text := held.String(); text != "" && !errors.As(err, &sig) {
 		fmt.Fprint(s.Streams.Err, text)
 	}
-	if failed {
-		return exit.Code, nil
+	return code, err
+}
+
+// agentResult returns what the agent's container came to. interrupted says that Ctrl-C ended it
+// while it started, which docker reports as a failure of its own.
+func agentResult(err error, interrupted bool) (int, error) {
+	var exit *proc.ExitError
+	switch {
+	case !errors.As(err, &exit):
+		return 0, err
+	case exit.Code == dockerFailed && interrupted:
+		return 0, &SignalError{Signal: syscall.SIGINT}
 	}
-	return 0, err
+	return exit.Code, nil
 }
 
 // awaitAgentGone waits for the removal of the agent's container, where there was

@@ -35,13 +35,13 @@ func (s *Session) executor() executor {
 }
 
 func (s *Session) plainExecutor() *dockerexec.Executor {
-	users := map[string]string{}
+	users, names := map[string]string{}, map[string]string{}
 	for _, one := range s.Plan.Sidecars {
-		users[one.Kind] = one.User
+		users[one.Kind], names[one.Kind] = one.User, one.Run.Name
 	}
 	return &dockerexec.Executor{
 		Docker: s.Docker, User: func(kind string) string { return users[kind] }, Grace: s.Plan.ToolGrace,
-		Container: func(kind string) string { return "aifo-tc-" + kind + "-" + s.Plan.ID },
+		Container: func(kind string) string { return names[kind] },
 	}
 }
 

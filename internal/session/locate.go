@@ -88,11 +88,8 @@ func located(f hostfacts.Facts, here, there samehost.Where) (otherKernel bool, e
 	return false, nil
 }
 
-// refusal returns the reason in what docker says: the advice to see its help comes after it, on
-// a line of its own.
+// refusal returns the reason in what docker says, which comes after its warnings.
 func refusal(text string) string {
-	text, _, _ = strings.Cut(text, "\nSee '")
-	text, _, _ = strings.Cut(text, "\n\nRun '")
-	text = strings.TrimSpace(text)
+	text = docker.WithoutAdvice(text)
 	return strings.TrimSpace(strings.TrimPrefix(text[strings.LastIndex(text, "\n")+1:], "docker:"))
 }

@@ -328,14 +328,10 @@ func (s *Session) createNetwork(ctx context.Context) error {
 }
 
 func (s *Session) removeNetwork(ctx context.Context) error {
-	err := s.Docker.Do(ctx, s.Plan.Network.Remove())
-	if err == nil {
-		return nil
+	if err := s.Docker.RemoveNetwork(ctx, s.Plan.Network.Name); err != nil {
+		return fmt.Errorf("remove network %s: %w", s.Plan.Network.Name, err)
 	}
-	if exists, existsErr := s.Docker.NetworkExists(ctx, s.Plan.Network.Name); existsErr == nil && !exists {
-		return nil // it was never made
-	}
-	return fmt.Errorf("remove network %s: %w", s.Plan.Network.Name, err)
+	return nil
 }
 
 // bounded returns a context for a step that must be seen to its end unless the

@@ -220,7 +220,7 @@ func child(t *testing.T, script string) (hostfacts.Owner, *exec.Cmd) {
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	_, err = out.Read(make([]byte, 1)) // it is ready
 	require.NoError(t, err)
-	return hostfacts.OwnerOf(cmd.Process.Pid), cmd
+	return hostfacts.Owner{Host: hostfacts.Self().Host, PID: cmd.Process.Pid}, cmd
 }
 
 func TestStop(t *testing.T) {

@@ -14,10 +14,11 @@ import (
 // internal/session takes at most, 3 s until it ends the agent by force and 30 s for the removal.
 const StopGrace = 45 * time.Second
 
-const (
-	killGrace = 10 * time.Second      // a killed process goes as soon as the kernel lets it
-	stopPause = 50 * time.Millisecond // between two looks at a process, which tells nobody else of its end
-)
+// KillGrace is how long a killed process may take to be gone: it goes as soon as the kernel lets it.
+const KillGrace = 10 * time.Second
+
+// stopPause is between two looks at a process, which tells nobody else of its end.
+const stopPause = 50 * time.Millisecond
 
 // StillRunsError names sessions whose processes could not be ended.
 type StillRunsError struct{ IDs []string }
@@ -46,7 +47,7 @@ func Stop(ctx context.Context, list []Session, self hostfacts.Owner, grace time.
 		return nil, err
 	}
 	killed = ids(left)
-	if left, err = until(ctx, left, self, killGrace, hostfacts.Owner.Kill); err == nil && len(left) > 0 {
+	if left, err = until(ctx, left, self, KillGrace, hostfacts.Owner.Kill); err == nil && len(left) > 0 {
 		err = &StillRunsError{IDs: ids(left)}
 	}
 	return killed, err

@@ -197,14 +197,10 @@ func (c Cleaner) removeContainers(ctx context.Context, left []Leftover) error {
 }
 
 func (c Cleaner) removeNetwork(ctx context.Context, l Leftover) error {
-	err := c.Docker.Do(ctx, dockerargs.NetworkRemove(l.id))
-	if err == nil {
-		return nil
+	if err := c.Docker.RemoveNetwork(ctx, l.id); err != nil {
+		return fmt.Errorf("remove network %s: %w", l.Name, err)
 	}
-	if exists, askErr := c.Docker.NetworkExists(ctx, l.id); askErr == nil && !exists {
-		return nil // another command removed it
-	}
-	return fmt.Errorf("remove network %s: %w", l.Name, err)
+	return nil
 }
 
 // removeFiles removes locks and directories of sockets as every session does, which takes

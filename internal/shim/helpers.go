@@ -49,7 +49,7 @@ func (c call) runNamed() int {
 	if c.tool != program {
 		c.path = program
 	}
-	if c.url == "" || c.token == "" {
+	if !c.configured() {
 		return c.fail(execproto.ExitRefused, noProxy, c.kind)
 	}
 	return c.run()
@@ -63,7 +63,7 @@ func (c call) listTools() int {
 	if len(c.args) > 1 || len(c.args) == 1 && c.args[0] != "--json" {
 		return c.usage(usageTools)
 	}
-	if c.url == "" || c.token == "" {
+	if !c.configured() {
 		return c.fail(execproto.ExitRefused, noProxy, "<kind>")
 	}
 	cwd, err := os.Getwd()

@@ -23,16 +23,12 @@ func (c call) serveMCP() int {
 	if len(c.args) > 0 {
 		return c.usage(usageMCP)
 	}
-	if c.url == "" || c.token == "" {
+	if !c.configured() {
 		return c.fail(execproto.ExitRefused, noProxy, "<kind>")
 	}
-	e, err := parseURL(c.url)
+	conn, e, err := c.connect()
 	if err != nil {
 		return c.fail(execproto.ExitRefused, "%v", err)
-	}
-	conn, err := e.dial()
-	if err != nil {
-		return c.fail(execproto.ExitRefused, "cannot reach aifo-coder at %s: %v (%s)", e.address, cause(err), e.advice())
 	}
 	defer conn.Close()
 	if _, err := conn.Write(c.requestMCP(e)); err != nil {

@@ -17,8 +17,7 @@ import (
 
 // incoming are the frames from the proxy.
 type incoming struct {
-	conn     net.Conn
-	buffered *bufio.Reader // of conn
+	buffered *bufio.Reader // of the connection
 	frames   *execproto.FrameReader
 	pipe     *outputPipe // nil: standard output is none
 }

@@ -63,6 +63,19 @@ func (e endpoint) advice() string {
 	return "has aifo-coder ended? if a firewall keeps containers from the host, start it with --toolchain-unix-socket"
 }
 
+// connect returns a connection to the proxy, and where that is.
+func (c call) connect() (net.Conn, endpoint, error) {
+	e, err := parseURL(c.url)
+	if err != nil {
+		return nil, e, err
+	}
+	conn, err := e.dial()
+	if err != nil {
+		err = fmt.Errorf("cannot reach aifo-coder at %s: %w (%s)", e.address, cause(err), e.advice())
+	}
+	return conn, e, err
+}
+
 // cause returns the system's words for a failed dial, without the address that
 // the message names anyway.
 func cause(err error) error {
@@ -115,7 +128,7 @@ func (c call) plainPath() string {
 func (c call) form(cwd string) []byte {
 	var body []byte
 	if execproto.Notifies(c.tool) {
-		body = appendPair(nil, "cmd", c.tool) // runs on the host, where our directory means nothing
+		body = appendPair(nil, execproto.KeyCmd, c.tool) // runs on the host, where our directory means nothing
 	} else {
 		body = appendPair(nil, execproto.KeyTool, c.tool)
 		body = appendPair(body, execproto.KeyCwd, cwd)

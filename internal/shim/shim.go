@@ -45,7 +45,7 @@ func Main(argv []string) int {
 	case execproto.NameMCP:
 		return c.serveMCP()
 	}
-	if c.url == "" || c.token == "" {
+	if !c.configured() {
 		return c.runLocal()
 	}
 	return c.run()
@@ -60,6 +60,9 @@ func newCall(argv []string) call {
 	c.url, c.token = c.variable(execproto.EnvURL), c.variable(execproto.EnvToken)
 	return c
 }
+
+// configured reports whether the caller has a proxy.
+func (c call) configured() bool { return c.url != "" && c.token != "" }
 
 // variable returns a variable of the session. A caller that has none of it (env -i,
 // a cron job) gets the one that the agent was started with; an empty one counts.
@@ -105,22 +108,17 @@ func (c call) run() int {
 
 // runIn runs the tool in a directory of the toolchain.
 func (c call) runIn(cwd string) int {
-	e, err := parseURL(c.url)
-	if err != nil {
-		return c.fail(execproto.ExitRefused, "%v", err)
-	}
 	c.streams = lookAtStreams()
 	c.term = c.streams.terminal()
 	signals := watchSignals(c.streams, c.term)
-	conn, err := e.dial()
+	conn, e, err := c.connect()
 	if err != nil {
-		return c.fail(execproto.ExitRefused, "cannot reach aifo-coder at %s: %v (%s)", e.address, cause(err), e.advice())
+		return c.fail(execproto.ExitRefused, "%v", err)
 	}
 	defer conn.Close()
 	return c.exchange(conn, c.request(e, cwd), signals)
 }
 
-// within reports whether dir is root or below it.
 // fail prints one message, each of its lines with the tool's name, and returns
 // the exit code. A terminal in raw mode would print stairs.
 func (c call) fail(code int, format string, args ...any) int {

@@ -69,7 +69,7 @@ func (c call) begin(conn net.Conn, signals *relay) error {
 
 // receive takes the proxy's frames until the last one.
 func (c call) receive(conn net.Conn, r *bufio.Reader, signals *relay, credit func(uint32)) int {
-	in := incoming{conn: conn, buffered: r, frames: execproto.NewFrameReader(r), pipe: pipeFrom(conn)}
+	in := incoming{buffered: r, frames: execproto.NewFrameReader(r), pipe: pipeFrom(conn)}
 	told := false
 	for {
 		f, err := in.next()

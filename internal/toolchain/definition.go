@@ -274,11 +274,11 @@ func (d definition) checkPlaces() error {
 	return nil
 }
 
-// reservedDirs are ours, the workspace's, or the kernel's.
-var reservedDirs = []string{"/workspace", "/opt/aifo", "/run", "/proc", "/sys", "/dev"}
+// reservedDirs are ours, the workspace's, or the kernel's, or are filled when the container runs.
+var reservedDirs = append([]string{execproto.Workspace, "/run"}, execproto.OwnDirs...)
 
 func reserved(dir string) bool {
-	return dir == "/" || slices.ContainsFunc(reservedDirs, func(r string) bool { return dir == r || strings.HasPrefix(dir, r+"/") })
+	return dir == "/" || slices.ContainsFunc(reservedDirs, func(r string) bool { return execproto.Within(dir, r) })
 }
 
 func (d definition) checkCaches() error {

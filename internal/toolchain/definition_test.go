@@ -134,6 +134,7 @@ func TestDefineRefuses(t *testing.T) {
 		"extends nothing":      {"{extends: haskell, tools: [ghc]}", "no such kind to extend; kinds are rust"},
 		"relative place":       {base + "places: [bin]\n", `place "bin"`},
 		"place in workspace":   {base + "places: [/workspace/bin]\n", `place "/workspace/bin"`},
+		"place in a cache":     {base + "places: [/var/cache/aifo/x]\n", `place "/var/cache/aifo/x"`},
 		"place with dots":      {base + "places: [/opt/../workspace]\n", `place "/opt/../workspace"`},
 		"place with a comma":   {base + "places: ['/a,b']\n", `place "/a,b"`},
 		"volume of another":    {base + "caches: [{volume: mysql, link: /home/coder/x}]\n", `cache volume "mysql"`},

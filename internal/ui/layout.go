@@ -107,5 +107,5 @@ func Bold(s string, colored bool) string {
 	if !colored {
 		return s
 	}
-	return "\x1b[1m" + s + Reset
+	return BoldOn + s + Reset
 }

@@ -47,12 +47,13 @@ type Printer struct {
 	Quiet  bool // drops notices, and what is under way
 }
 
-// Escape sequences of colours, for results that colour a word themselves.
+// Escape sequences of colours and of bold, for results that colour a word themselves.
 const (
 	Red    = "\x1b[1;31m"
 	Yellow = "\x1b[33m"
 	Green  = "\x1b[32m"
 	Dim    = "\x1b[2m"
+	BoldOn = "\x1b[1m"
 	Reset  = "\x1b[0m"
 
 	cyan = "\x1b[1;36m"
