@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,16 +31,25 @@ func Verify(mounts []Mount, open Opener) error {
 
 // mountPoints returns the ids of all mounts by where they are. Of several at one place the last covers the others.
 func mountPoints() (map[string]int, error) {
-	list, err := mountinfo.GetMounts(nil)
+	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("read the list of mounts: %w", err)
 	}
 	points := map[string]int{}
-	for _, m := range list {
-		points[m.Mountpoint] = m.ID
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line) // id, parent, device, root, mount point and more (proc_pid_mountinfo(5))
+		if len(fields) < 5 {
+			continue
+		}
+		if id, err := strconv.Atoi(fields[0]); err == nil {
+			points[unescaped.Replace(fields[4])] = id
+		}
 	}
 	return points, nil
 }
+
+// unescaped gives back the characters that the kernel writes as octal numbers.
+var unescaped = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // SwappedError says that another file or directory is mounted than was meant.
 type SwappedError struct{ Target string }

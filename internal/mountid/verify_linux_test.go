@@ -86,6 +86,7 @@ func TestVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, err := filepath.EvalSymlinks(t.TempDir())
 			require.NoError(t, err)
+			dir = filepath.Join(dir, "odd \\040\tname")
 			for _, d := range []string{"meant", "other", "a/target"} {
 				require.NoError(t, os.MkdirAll(filepath.Join(dir, d), 0o700))
 			}
