@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -168,6 +169,33 @@ func TestExecOnATerminal(t *testing.T) {
 	tty.see("DONE 48")
 	tty.say("exit 9")
 	require.Equal(t, 9, tty.end())
+	require.Zero(t, c.run("", "stop").code)
+	require.Equal(t, 143, s.end(t))
+}
+
+// TestExecWhoseReaderGoes: a command whose output nobody takes any more is ended, as one at hand would be.
+func TestExecWhoseReaderGoes(t *testing.T) {
+	c := self(t)
+	s := c.start(append(toolchains("python"), ready("python --version")...)...)
+	for name, output := range map[string]func() *os.File{
+		"the reader has gone": func() *os.File {
+			r, w, err := os.Pipe()
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			return w
+		},
+		"the disk is full": func() *os.File {
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			require.NoError(t, err)
+			return full
+		},
+	} {
+		cmd := c.command(t.Context(), "exec", "python", "--", "yes")
+		cmd.Stdout = output()
+		require.Error(t, cmd.Run(), name)
+		require.NoError(t, cmd.Stdout.(*os.File).Close())
+		eventually(t, func() bool { return !c.runsIn("python", "yes") }, name)
+	}
 	require.Zero(t, c.run("", "stop").code)
 	require.Equal(t, 143, s.end(t))
 }

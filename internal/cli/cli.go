@@ -203,7 +203,7 @@ func (a *app) begin(fs *pflag.FlagSet) error {
 	if a.flags.verbose {
 		level = slog.LevelInfo
 	}
-	a.log = slog.New(slog.NewTextHandler(a.printer.Screen, &slog.HandlerOptions{Level: level}))
+	a.log = slog.New(messages{printer: a.printer, level: level})
 	a.started = true
 	return nil
 }
@@ -224,7 +224,9 @@ func columnsOf(f *os.File, env hostfacts.Env) func() int {
 }
 
 // colored decides whether to colour what goes to a terminal, or elsewhere.
-func (a *app) colored(tty bool) bool { return ui.Colored(a.mode, a.env.Get("NO_COLOR"), tty) }
+func (a *app) colored(tty bool) bool {
+	return ui.Colored(a.mode, a.env.Get("NO_COLOR"), tty && a.env.Get("TERM") != "dumb")
+}
 
 func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{

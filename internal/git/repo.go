@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Repo is the user's repository.
@@ -63,9 +64,15 @@ func Open(ctx context.Context, dir string) (Repo, error) {
 	return r, r.readHead(ctx)
 }
 
+// discoverTime is far more than git takes to find a repository. Where an agent has made its configuration a pipe, git
+// waits for ever for who writes there.
+const discoverTime = 20 * time.Second
+
 // discover has git find the repository, with its check of who owns the directory, for
 // which the user's safe.directory counts.
 func discover(ctx context.Context, dir string) (Repo, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, discoverTime, fmt.Errorf("git did not answer within %s; is a file of its configuration a pipe?", discoverTime))
+	defer cancel()
 	out, err := Command{Dir: dir, UserConfig: true, Args: []string{"rev-parse", "--path-format=absolute", "--show-toplevel",
 		"--absolute-git-dir", "--git-common-dir", "--show-object-format", "--is-shallow-repository"}}.Line(ctx)
 	if err != nil {

@@ -238,10 +238,17 @@ func (f *Facts) readWorkspace(asked string) error {
 	case f.Workspace != home:
 		f.readGitLink()
 		return f.checkOwn()
-	case asked == "":
+	case !f.namesHome(asked, home):
 		return &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
 	}
 	return nil // who names the home directory gives the agent all that is in it
+}
+
+// namesHome reports whether the user has named the home directory itself, and not a link to it, which may be
+// the work of an agent.
+func (f *Facts) namesHome(asked, home string) bool {
+	abs, err := filepath.Abs(asked)
+	return asked != "" && err == nil && (abs == filepath.Clean(f.Home) || abs == home)
 }
 
 // isDir reports whether path is a directory itself, and no link to one.

@@ -262,7 +262,7 @@ func (s *Session) newProxy(sc *sidecars, token string, b *ports.Bridge) *execpro
 	proxy = execproxy.New(execproxy.Config{
 		Token: token, Workspace: s.Plan.Workspace, Executor: sc.exec, Sidecars: sc, Complete: newCompleter(s.Plan.Kinds, sc.exec).complete,
 		Candidates: s.Plan.Kinds.Candidates, Toolchains: s.toolchains(), MaxRuntime: s.Plan.ToolTimeout, Log: s.Log, Observe: s.observe(),
-		Notify: notify.New(notify.FromEnv(s.Facts.Env, s.Facts.Home, s.Facts.Workspace, s.Facts.StateDir)).Run,
+		Notify: notify.New(notify.FromEnv(s.Facts.Env, s.Facts.Home, append(s.writable(), s.Facts.StateDir)...)).Run,
 		Begin:  beginCall(b),
 		MCP:    func(ctx context.Context, conn io.ReadWriteCloser) { s.serveMCP(ctx, s.mcpConfig(proxy), conn) },
 	})

@@ -33,7 +33,7 @@ func (h *heldMessages) String() string {
 
 // stoppedRE is what engines say when a container's first process ended while it was
 // being started.
-var stoppedRE = regexp.MustCompile(`cannot start a (stopped process|container that has stopped)`)
+var stoppedRE = regexp.MustCompile(`cannot start a (stopped process|container that has stopped)|cannot start an already running container|container process is already dead`)
 
 // interrupted reports whether the user pressed Ctrl-C while the container started:
 // docker has the terminal by then, so the key went to the container, and ended it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
@@ -25,21 +26,34 @@ func (s *Session) holdMounts(context.Context) error {
 	return nil
 }
 
+// binds returns everything of this host that the plan's containers get.
+func (s *Session) binds() []dockerargs.Mount {
+	var mounts []dockerargs.Mount
+	if s.Plan.Agent != nil {
+		mounts = append(mounts, s.Plan.Agent.Mounts...)
+	}
+	for _, one := range s.Plan.Sidecars {
+		mounts = append(mounts, one.Run.Mounts...)
+	}
+	return slices.DeleteFunc(mounts, func(m dockerargs.Mount) bool { return m.Type != "bind" })
+}
+
 // bindSources returns the paths of this host that the plan's containers get.
 func (s *Session) bindSources() []string {
 	var paths []string
-	add := func(r dockerargs.Run) {
-		for _, m := range r.Mounts {
-			if m.Type == "bind" {
-				paths = append(paths, m.Source)
-			}
+	for _, m := range s.binds() {
+		paths = append(paths, m.Source)
+	}
+	return paths
+}
+
+// writable returns the paths of this host at which containers can write, the workspace among them.
+func (s *Session) writable() []string {
+	var paths []string
+	for _, m := range s.binds() {
+		if !m.ReadOnly {
+			paths = append(paths, m.Source)
 		}
-	}
-	if s.Plan.Agent != nil {
-		add(*s.Plan.Agent)
-	}
-	for _, one := range s.Plan.Sidecars {
-		add(one.Run)
 	}
 	return paths
 }
