@@ -258,7 +258,8 @@ func TestDryRunIsTheRun(t *testing.T) {
 		require.NoError(t, os.RemoveAll(filepath.Join(c.runtime, "aifo-coder")))
 		record := wrapDocker(t, c)
 		c.env = append(c.env, "AIFO_CODER_FORK_SESSION=recorded"+fmt.Sprint(c.uid), "OPENAI_API_KEY=canary")
-		args := append(flags, append(toolchains("rust", "c-cpp"), "shell", "--", "bash", "-c", "cargo --version >/dev/null")...)
+		// A sidecar that nobody calls starts only if the agent lives long enough.
+		args := append(flags, append(toolchains("rust", "c-cpp"), "shell", "--", "bash", "-c", "cargo --version >/dev/null; cc --version >/dev/null")...)
 		dry := c.run("", append([]string{"--dry-run"}, args...)...)
 		require.Equal(t, 0, dry.code)
 		require.Empty(t, changing(readRecord(t, record)), "a dry run changes nothing")
