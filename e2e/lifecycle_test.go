@@ -377,12 +377,20 @@ func TestCtrlCWhileStarting(t *testing.T) {
 	for delay := time.Duration(0); delay < 600*time.Millisecond; delay += 50 * time.Millisecond {
 		tty := c.onTerminal(pty.Winsize{Rows: 24, Cols: 80}, "shell", "--", "sleep", "600")
 		// The moments are what is tested. A key that nobody took is pressed again, as a
-		// person would.
-		press := time.AfterFunc(delay, func() { tty.press("\x03") })
-		again := time.AfterFunc(delay+2*time.Second, func() { tty.press("\x03") })
-		require.Error(t, tty.cmd.Wait())
-		press.Stop()
-		again.Stop()
+		// person would who sees that nothing ends.
+		ended := make(chan error, 1)
+		go func() { ended <- tty.cmd.Wait() }()
+		press := time.NewTimer(delay)
+		var err error
+		for err == nil {
+			select {
+			case err = <-ended:
+				require.Error(t, err)
+			case <-press.C:
+				tty.press("\x03")
+				press.Reset(2 * time.Second)
+			}
+		}
 		require.Contains(t, []int{130, -1}, tty.cmd.ProcessState.ExitCode(), "%s: %s", delay, tty.out.String())
 		require.NotContains(t, tty.out.String(), "docker", "%s", delay)
 		c.requireNothingLeft()
