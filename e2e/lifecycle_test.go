@@ -82,6 +82,8 @@ func TestAgentThatIgnoresSignals(t *testing.T) {
 func TestKilledSession(t *testing.T) {
 	everyTransport(t, func(t *testing.T, c *caller, flags []string) {
 		s := c.start(append(append(flags, toolchains("rust", "python")...), ready("cargo --version")...)...)
+		// What a docker run makes that has only been asked for might come after the next start.
+		eventually(t, func() bool { return len(c.containers()) == 3 }, "agent and sidecars run")
 		require.NoError(t, s.cmd.Process.Kill())
 		s.end(t)
 		require.NotEmpty(t, c.containers("label=dev.aifo-coder.kind=rust"), "the sidecars of a killed session stay for a while")
