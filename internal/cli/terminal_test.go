@@ -137,9 +137,11 @@ func TestCtrlCWhileSomethingIsUnderWay(t *testing.T) {
 func TestStopShowsWhatItWaitsFor(t *testing.T) {
 	w := newWorld(t)
 	r := w.running("FAKE_DOCKER_STUBBORN=1")
+	r.signal(syscall.SIGSTOP) // or it might end by force, in a time of its own
 	shown, code := w.types(nil, []key{{"ending session lives", "\x03"}}, "aifo-coder", "stop")
 	require.Equal(t, 130, code, shown)
 	require.True(t, strings.HasSuffix(shown, "\r\x1b[K"), "%q", shown)
+	r.signal(syscall.SIGCONT)
 	r.signal(syscall.SIGTERM) // the second
 	r.ends(143)
 }
@@ -148,6 +150,7 @@ func TestStopShowsWhatItWaitsFor(t *testing.T) {
 func TestNothingIsDrawnBehindAPrompt(t *testing.T) {
 	w := newWorld(t)
 	r := w.running("FAKE_DOCKER_STUBBORN=1")
+	r.signal(syscall.SIGSTOP) // or it might end by force before it is killed
 	shown, code := w.types(nil, nil, "sh", "-c", "set -m; aifo-coder stop --time 1s & wait")
 	require.Zero(t, code, shown)
 	require.Contains(t, shown, "did not end within 1s and was killed")
