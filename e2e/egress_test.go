@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -177,7 +178,7 @@ func requireNoKey(t *testing.T, c *caller) {
 		searched := 0
 		for _, pid := range pids {
 			environ, err := os.ReadFile("/proc/" + pid + "/environ")
-			if errors.Is(err, fs.ErrNotExist) {
+			if gone(err) {
 				continue // it has ended, as the sleeps of the waiting shell do
 			}
 			require.NoError(t, err)
@@ -210,13 +211,17 @@ func holds(r io.Reader, text string) bool {
 	}
 }
 
+// gone reports whether a file of /proc could not be read because its process has ended, before the file
+// was opened or after.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) }
+
 // memoryHolds reports whether text occurs in the memory of a process, of what is there and
 // not only reserved.
 func memoryHolds(t *testing.T, pid, text string) bool {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/" + pid + "/smaps")
 	memory, err2 := os.Open("/proc/" + pid + "/mem")
-	if errors.Is(errors.Join(err, err2), fs.ErrNotExist) {
+	if gone(errors.Join(err, err2)) {
 		return false
 	}
 	require.NoError(t, errors.Join(err, err2))

@@ -136,16 +136,13 @@ func (c *caller) sidecar(kind string) string {
 	return ids[0]
 }
 
-// processes returns the command lines of all processes in the sidecar of a kind but its port link;
-// of one that nobody waited for it is a name with "<defunct>".
+// processes returns the command lines of all processes in the sidecar of a kind; of one that nobody
+// waited for it is a name with "<defunct>".
 func (c *caller) processes(kind string) []string {
 	c.t.Helper()
 	var list []string
 	for _, line := range strings.Split(docker(c.t, "top", c.sidecar(kind), "-eo", "pid,args"), "\n")[1:] {
 		_, args, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if strings.Contains(args, portLink) {
-			continue
-		}
 		list = append(list, strings.TrimSpace(args))
 	}
 	slices.Sort(list)
@@ -153,24 +150,10 @@ func (c *caller) processes(kind string) []string {
 }
 
 // portLink is the end in a sidecar of its port link, which comes some time after the first call and
-// stays, and portLinkFiles what aifo-coder has open for it: a socket, and the pipes and the
-// descriptor of a docker exec.
-const (
-	portLink      = "aifo-shim ports"
-	portLinkFiles = 5
-)
+// stays.
+const portLink = "aifo-shim ports"
 
-// ours returns what aifo-coder holds, but for the port link of the sidecar of a kind.
-func (c *caller) ours(s *session, kind string) usage {
-	c.t.Helper()
-	u := usageOf(s.cmd.Process.Pid)
-	if c.runsIn(kind, portLink) {
-		u.files -= portLinkFiles
-	}
-	return u
-}
-
-// held is what a session and one of its sidecars hold, but for the port link.
+// held is what a session and one of its sidecars hold.
 type held struct {
 	session, server usage
 	processes       []string
@@ -178,7 +161,15 @@ type held struct {
 
 func (c *caller) held(s *session, kind string) held {
 	c.t.Helper()
-	return held{c.ours(s, kind), c.server(kind), c.processes(kind)}
+	return held{usageOf(s.cmd.Process.Pid), c.server(kind), c.processes(kind)}
+}
+
+// heldFirst returns what they hold after the first call, once the port link is there: what it needs
+// is then part of that, as it is of all that is held later.
+func (c *caller) heldFirst(s *session, kind string) held {
+	c.t.Helper()
+	eventually(c.t, func() bool { return c.runsIn(kind, portLink) }, "the port link is there")
+	return c.held(s, kind)
 }
 
 // requireReleased waits until the session and the sidecar hold what they held before.

@@ -49,7 +49,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 			c := loaded(t)
 			open := c.manyWorkspace()
 			s := c.start(append(flags, "--toolchain", "node", "shell", "--", "bash", "-c", manyAgent, "agent", strconv.Itoa(manyCalls))...)
-			before := c.held(s, "node")
+			before := c.heldFirst(s, "node")
 			s.line(t)
 			eventually(t, func() bool { return c.begun() == manyCalls }, "all calls are under way")
 			open()
@@ -123,11 +123,11 @@ bytes) openssl enc -aes-128-ctr -K 000102030405060708090a0b0c0d0e0f -iv 00000000
 esac
 `
 
-// The slow reader goes on being slow until the other calls have been made. Its
-// sleep is its rate.
+// The slow reader goes on being slow until the other calls have been made, and ends
+// only when the test lets it. Its sleep is its rate.
 const slowAgent = `
 set -o pipefail
-slowly() { until ((i++ >= $1)) && test -e calls-done; do head -c 100000; : >slowly; sleep 0.1; done; cat; }
+slowly() { until ((i++ >= $1)) && test -e calls-done; do head -c 100000; : >slowly; sleep 0.1; done; : <slow-gate; cat; }
 never() { head -c 100000; : >stopped; : <gate; cat; }
 sum() { openssl dgst -r -sha256; }
 tsc other 0 <<<first && echo READY && read -r
@@ -151,13 +151,14 @@ func TestSlowReaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := loaded(t)
 			c.tool(slowTool)
-			open := c.gate("gate")
+			open, openSlow := c.gate("gate"), c.gate("slow-gate")
 			s := c.start(append(flags, append([]string{"--toolchain", "node", "shell", "--", "bash", "-c", slowAgent, "agent"}, l.args()...)...)...)
-			before := c.held(s, "node")
+			before := c.heldFirst(s, "node")
 			s.line(t)
 			s.until(t, "OTHERS", l.limit)
 			require.False(t, c.exists("slow.code") || c.exists("stopped.code"), "the readers were slow enough")
 			open()
+			openSlow()
 			s.until(t, "DONE", l.limit)
 			c.requireSlowResults(l, s)
 			t.Logf("%d KiB of memory at most", peak(t, s.cmd.Process.Pid))

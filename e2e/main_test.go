@@ -158,6 +158,7 @@ func newCaller(t *testing.T, uid, gid int) *caller {
 	c.own(c.home)
 	c.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "XDG_RUNTIME_DIR=" + c.runtime, "TERM=xterm", "LANG=C.UTF-8",
+		"GORACE=atexit_sleep_ms=0", // a second at the end of each program otherwise
 	}
 	for _, name := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"} {
 		if v := os.Getenv(name); v != "" {

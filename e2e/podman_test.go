@@ -113,9 +113,10 @@ func TestPodman(t *testing.T) {
 	}
 	t.Run("signal", func(t *testing.T) {
 		c := c.with(t)
+		// INT: after the others the session is ended by force if podman takes its time.
 		s := c.start("--toolchain", "rust", "--no-toolchain-cache", "shell", "--", "bash", "-c",
-			`trap 'exit 9' TERM; aifo-run rust true; aifo-run rust sleep 1000 & echo READY; wait`)
-		require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+			`trap 'exit 9' INT; aifo-run rust true; aifo-run rust sleep 1000 & echo READY; wait`)
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGINT))
 		require.Equal(t, 9, s.end(t))
 		require.Empty(t, podman.left(c))
 	})

@@ -93,8 +93,11 @@ func TestShellOnTerminal(t *testing.T) {
 			tty.see("login 42")
 			tty.prompt()
 			tty.say("tmux new-session")
-			tty.say(`python -c 'print("window", 6 * 7)'`)
+			// The screen has no prompt that could be told from the one before, so the shell says when it has the
+			// terminal again: what is typed while the tool has it is the tool's.
+			tty.say(`python -c 'print("window", 6 * 7)'; echo BACK $((6*8))`)
 			tty.see("window 42")
+			tty.see("BACK 48")
 			tty.say("exit")
 			tty.see("[exited]")
 			tty.prompt()

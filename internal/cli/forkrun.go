@@ -174,11 +174,11 @@ func (a *app) startWindows(ctx context.Context, spec panes.Spec) error {
 // awaitPanes waits until the agents of the record's panes have ended. A signal ends the
 // waiting, not the agents.
 func (a *app) awaitPanes(ctx context.Context, s fork.Service, r fork.Record) error {
+	ctx, stop := untilSignal(ctx) // first, so that what the notice says is so
+	defer stop()
 	if living, err := s.Living(r); err == nil && len(living.Panes) > 0 && r.Runner != fork.RunnerPlain {
 		a.printer.Notice("waiting until the agents have ended; Ctrl-C leaves them running")
 	}
-	ctx, stop := untilSignal(ctx)
-	defer stop()
 	work := a.printer.Begin("waiting for the agents").Of(len(r.Panes))
 	err := fork.Waiter{Store: s.Store, Record: r, Self: s.Self, Changed: func(index int, st fork.PaneStatus) {
 		a.tellEnd(index, st)

@@ -99,14 +99,17 @@ func TestExecPassesSignalsOn(t *testing.T) {
 	r.ends(143)
 }
 
-// TestExecHasATimeLimit as tool calls have.
+// TestExecHasATimeLimit as tool calls have. It may be over before the fake has got as far as blocking; in
+// a sidecar what ends the command then has nobody else to signal.
 func TestExecHasATimeLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.running()
-	x := w.start("", blockAt("exec AIFO_EXEC_ID"), "--toolchain-timeout", "1s", "exec", "agent", "--", "sleep", "1000")
-	x.blocked()
+	w.awaitContainer("aifo-tc-rust-lives")
+	x := w.start("", blockAt("exec AIFO_EXEC_ID"), "--toolchain-timeout", "1s", "exec", "rust", "--", "sleep", "1000")
 	x.ends(124)
+	require.Contains(t, x.err.String(), "time limit of 1s")
+	require.Contains(t, w.log(), `"aifo-tc-rust-lives","/opt/aifo/bin/aifo-shim","end","--id",`)
 	r.signal(syscall.SIGTERM)
 	r.ends(143)
 }

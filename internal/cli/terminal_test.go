@@ -33,15 +33,7 @@ type key struct{ after, text string }
 // types is answers for any program, to anything that it shows.
 func (w *world) types(env []string, keys []key, argv ...string) (shown string, code int) {
 	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), argv[0], argv[1:]...)
-	cmd.Dir = filepath.Join(w.dir, "src")
-	cmd.Env = append(os.Environ(), "NO_COLOR=1")
-	for name, value := range environment(w.dir, filepath.Join(w.dir, "docker")) {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	cmd.Env = append(cmd.Env, env...)
-	master, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 64})
-	require.NoError(w.t, err)
+	cmd, master := w.begins(env, argv...)
 	defer func() { _ = master.Close() }()
 	var out bytes.Buffer
 	seen := 0
@@ -59,6 +51,21 @@ func (w *world) types(env []string, keys []key, argv ...string) (shown string, c
 	_, _ = io.Copy(&out, master) // EIO at its end
 	_ = cmd.Wait()               // the state tells
 	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+// begins starts a program on a terminal.
+func (w *world) begins(env []string, argv ...string) (*exec.Cmd, *os.File) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), argv[0], argv[1:]...)
+	cmd.Dir = filepath.Join(w.dir, "src")
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	for name, value := range environment(w.dir, filepath.Join(w.dir, "docker")) {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Env = append(cmd.Env, env...)
+	master, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 64})
+	require.NoError(w.t, err)
+	return cmd, master
 }
 
 // TestConfigEditAsks: what is wrong can be mended at once, or given up without being lost.
@@ -133,13 +140,37 @@ func TestCtrlCWhileSomethingIsUnderWay(t *testing.T) {
 	require.Empty(t, w.left())
 }
 
+// TestAgentIsToldToEnd on a terminal: the signal reached a container that ran, so none is still to come.
+func TestAgentIsToldToEnd(t *testing.T) {
+	w := newWorld(t)
+	cmd, master := w.begins(blockAt("run aifo-coder-shell"), "aifo-coder", "shell")
+	defer func() { _ = master.Close() }()
+	ended := make(chan []byte, 1)
+	go func() {
+		out, _ := io.ReadAll(master) // EIO at its end
+		ended <- out
+	}()
+	select {
+	case <-w.ready:
+	case out := <-ended:
+		t.Fatalf("%s", out)
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT)) // after which nothing is forced
+	shown := <-ended
+	_ = cmd.Wait() // the state tells
+	require.Equal(t, 130, cmd.ProcessState.ExitCode(), "%s", shown)
+	require.Equal(t, 1, strings.Count(w.log(), `"label=dev.aifo-coder.kind=agent","--format"`), "whether it is gone is asked once")
+}
+
 // TestStopShowsWhatItWaitsFor, until it is told not to wait.
 func TestStopShowsWhatItWaitsFor(t *testing.T) {
 	w := newWorld(t)
 	r := w.running("FAKE_DOCKER_STUBBORN=1")
+	r.signal(syscall.SIGSTOP) // or it might end by force, in a time of its own
 	shown, code := w.types(nil, []key{{"ending session lives", "\x03"}}, "aifo-coder", "stop")
 	require.Equal(t, 130, code, shown)
 	require.True(t, strings.HasSuffix(shown, "\r\x1b[K"), "%q", shown)
+	r.signal(syscall.SIGCONT)
 	r.signal(syscall.SIGTERM) // the second
 	r.ends(143)
 }
@@ -148,6 +179,7 @@ func TestStopShowsWhatItWaitsFor(t *testing.T) {
 func TestNothingIsDrawnBehindAPrompt(t *testing.T) {
 	w := newWorld(t)
 	r := w.running("FAKE_DOCKER_STUBBORN=1")
+	r.signal(syscall.SIGSTOP) // or it might end by force before it is killed
 	shown, code := w.types(nil, nil, "sh", "-c", "set -m; aifo-coder stop --time 1s & wait")
 	require.Zero(t, code, shown)
 	require.Contains(t, shown, "did not end within 1s and was killed")

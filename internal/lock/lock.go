@@ -21,6 +21,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/publish"
 )
 
@@ -67,20 +68,22 @@ func Session(runtimeDir, id string) (path, dir string) {
 	return dir + suffix, dir
 }
 
-// A sweep holds a lock that is free for a moment: sweepTime is how long we wait
-// for that, looking every sweepPause.
+// A sweep holds a lock that is free for a moment: heldTime is how long we wait
+// for that where a process that lives says that it is the holder, and sweepTime where none
+// does, so that it can only be a sweep, on a machine that may be busy. We look every sweepPause.
 const (
-	sweepTime  = 250 * time.Millisecond
+	heldTime   = 250 * time.Millisecond
+	sweepTime  = 5 * time.Second
 	sweepPause = 5 * time.Millisecond
 )
 
 // Acquire takes the lock on the file path, whose directory must exist, or
 // returns a *HeldError when somebody else keeps it.
 func Acquire(path string, h Holder) (*Lock, error) {
-	for deadline := time.Now().Add(sweepTime); ; time.Sleep(sweepPause) {
+	for began := time.Now(); ; time.Sleep(sweepPause) {
 		l, err := try(path)
 		var held *HeldError
-		if errors.Is(err, errReplaced) || errors.As(err, &held) && time.Now().Before(deadline) {
+		if errors.Is(err, errReplaced) || errors.As(err, &held) && time.Since(began) < held.Holder.patience() {
 			continue
 		}
 		if err != nil {
@@ -91,6 +94,16 @@ func Acquire(path string, h Holder) (*Lock, error) {
 		}
 		return l, nil
 	}
+}
+
+// patience is how long to wait for a lock whose file names the holder. One that has not written
+// yet soon has.
+func (h Holder) patience() time.Duration {
+	self := hostfacts.Self()
+	if h.PID <= 0 || (hostfacts.Owner{Host: self.Host, PID: h.PID, Start: h.Start}).Dead(self) {
+		return sweepTime
+	}
+	return heldTime
 }
 
 // errReplaced says that the locked file is no longer the one at its path: its

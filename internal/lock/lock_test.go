@@ -155,11 +155,12 @@ func TestHeldAndReleased(t *testing.T) {
 func TestShorterHolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l.lock")
 	require.NoError(t, os.WriteFile(path, []byte(`{"pid":123456789,"workspace":"`+strings.Repeat("x", 500)+`"}`), 0o600))
-	l, err := lock.Acquire(path, lock.Holder{PID: 7, Workspace: "/w"})
+	me := lock.Holder{PID: os.Getpid(), Workspace: "/w"}
+	l, err := lock.Acquire(path, me)
 	require.NoError(t, err)
 	defer l.Release()
 	_, err = lock.Acquire(path, lock.Holder{})
-	require.Equal(t, lock.Holder{PID: 7, Workspace: "/w"}, requireHeld(t, err).Holder)
+	require.Equal(t, me, requireHeld(t, err).Holder)
 }
 
 func TestHolderThatHasNotWrittenYet(t *testing.T) {
@@ -321,8 +322,8 @@ func TestSweepDoesNotStandInTheWay(t *testing.T) {
 	defer wg.Wait()
 	defer close(done)
 	for range 3000 {
-		// As a killed process leaves it.
-		require.NoError(t, os.WriteFile(path, []byte(`{"pid":999999,"workspace":"/w"}`), 0o600))
+		// As a killed process leaves it. Linux has no such pid.
+		require.NoError(t, os.WriteFile(path, []byte(`{"pid":4194305,"workspace":"/w"}`), 0o600))
 		l, err := lock.Acquire(path, lock.Holder{PID: os.Getpid(), Workspace: "/w"})
 		require.NoError(t, err, "nobody holds the lock")
 		require.NoError(t, l.Release())

@@ -306,6 +306,7 @@ func TestAddBesideOthers(t *testing.T) {
 			require.Subset(t, after, strings.Fields(before), "the others run on")
 
 			again.Panes = []panes.Pane{whole.Panes[2], whole.Panes[3]}
+			again.Panes[0].Argv = []string{"sleep", "1000"} // a reporter that is undone may still write while the test tidies up
 			again.Panes[1].Dir = filepath.Join(again.Panes[1].Dir, "missing")
 			_, err = s.Add(t.Context(), again)
 			require.ErrorContains(t, err, "pane 4")

@@ -116,18 +116,19 @@ func greet(ctx context.Context, conn Link, r *execproto.MuxReader) error {
 // gone returns the error of a sidecar whose container has ended, or nil when it
 // still runs after a moment: the link breaks before the engine says so.
 func (e *Executor) gone(ctx context.Context, kind string) error {
-	const looks, pause = 5, 100 * time.Millisecond
-	for range looks {
+	for deadline := time.Now().Add(goneTime); ; {
 		if err := e.cfg.Alive(ctx, kind); err != nil && ctx.Err() == nil {
 			return err
 		}
+		if time.Now().After(deadline) {
+			return nil
+		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(gonePoll):
 		case <-ctx.Done():
 			return nil
 		}
 	}
-	return nil
 }
 
 // lost returns what the calls of a link that broke are told.

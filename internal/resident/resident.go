@@ -34,6 +34,10 @@ const (
 	endSlack = 10 * time.Second
 	// aliveLimit bounds the question whether a sidecar still runs.
 	aliveLimit = 10 * time.Second
+	// goneTime is how long a container may take from the end of its processes until a busy
+	// engine knows of it, as for package dockerexec, and gonePoll how often it is asked.
+	goneTime = 2 * time.Second
+	gonePoll = 50 * time.Millisecond
 )
 
 // Link is a connection to an exec server. Close makes a Read that waits fail.

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -110,7 +111,8 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	cmd.Env = s.Docker.With(s.withMounts(env, *s.Plan.Agent)).Env
 	lasting := context.WithoutCancel(running)
 	ended, end := context.WithCancel(lasting)
-	cmd.Signals = s.whenRunning(ended, forward)
+	var ran atomic.Bool // when a signal came
+	cmd.Signals = s.whenRunning(ended, forward, &ran)
 	held := &heldMessages{}
 	if s.Facts.Interactive() {
 		cmd.Stderr = held
@@ -126,7 +128,7 @@ func (s *Session) agentContainer(running context.Context, env map[string]string,
 	// killed, or that was told to detach. The sidecars can go meanwhile.
 	s.agentGone = make(chan error, 1)
 	var exit *proc.ExitError
-	late := errors.As(err, &exit) && s.Facts.Interactive() && s.watch.first() != nil
+	late := errors.As(err, &exit) && s.Facts.Interactive() && s.watch.first() != nil && !ran.Load()
 	go func() { s.agentGone <- s.removeAgent(lasting, late) }()
 	code, err := agentResult(err, held.interrupted())
 	var sig *SignalError
@@ -160,14 +162,16 @@ func (s *Session) awaitAgentGone(context.Context) error {
 
 // whenRunning passes signals on once the container runs. Before that they would
 // end docker alone, half-way, and the engine would go on to create a container
-// that nobody waits for.
-func (s *Session) whenRunning(ended context.Context, signals <-chan os.Signal) <-chan os.Signal {
+// that nobody waits for. It notes in ran that the container did run then.
+func (s *Session) whenRunning(ended context.Context, signals <-chan os.Signal, ran *atomic.Bool) <-chan os.Signal {
 	passed := make(chan os.Signal)
 	go func() {
 		for {
 			select {
 			case sig := <-signals:
-				s.awaitAgent(ended)
+				if s.awaitAgent(ended) {
+					ran.Store(true)
+				}
 				select {
 				case passed <- sig:
 				case <-ended.Done():
@@ -180,15 +184,16 @@ func (s *Session) whenRunning(ended context.Context, signals <-chan os.Signal) <
 	return passed
 }
 
-// awaitAgent waits until the agent's container runs.
-func (s *Session) awaitAgent(ended context.Context) {
+// awaitAgent waits until the agent's container runs, and reports whether it does.
+func (s *Session) awaitAgent(ended context.Context) bool {
 	for ended.Err() == nil {
 		running, err := s.Docker.ContainerRunning(ended, s.Plan.Agent.Name)
 		if running || err != nil {
-			return
+			return running
 		}
 		time.Sleep(removePause)
 	}
+	return false
 }
 
 // keepRemovingAgent removes the agent's container until docker run has ended: it
@@ -212,8 +217,10 @@ func (s *Session) removeAgent(ctx context.Context, late bool) error {
 }
 
 // lateLimit is how long an engine may take to create a container that it was asked
-// for by a docker command which is no more.
-const lateLimit = time.Second
+// for by a docker command which is no more. A busy one takes seconds, and a container that
+// comes after the limit is left behind; only who ended docker before there was any
+// waits for all of it.
+const lateLimit = 5 * time.Second
 
 // awaitLateAgent waits for the agent's container to be there. A terminal's Ctrl-C
 // reaches docker as well, before it takes the terminal, and may end it between its
