@@ -466,7 +466,11 @@ func (c Client) Volumes(ctx context.Context, names []string) ([]string, error) {
 func (c Client) Do(ctx context.Context, argv []string) error {
 	cmd := c.Cmd(argv)
 	c.Traced(cmd.Argv)
-	return proc.Run(ctx, cmd)
+	err := proc.Run(ctx, cmd)
+	if exit := (*proc.ExitError)(nil); errors.As(err, &exit) {
+		exit.Stderr = WithoutAdvice(exit.Stderr) // our caller did not type a docker command
+	}
+	return err
 }
 
 // WithoutAdvice returns what docker run says when it fails, without the advice to see its help, which

@@ -247,3 +247,13 @@ func TestPullShowsOnTheTerminal(t *testing.T) {
 		})
 	}
 }
+
+// TestDoGivesNoAdvice: whoever typed no docker command has no use for its help.
+func TestDoGivesNoAdvice(t *testing.T) {
+	for _, advice := range []string{"\n\nRun 'docker run --help' for more information", ".\nSee 'docker run --help'."} {
+		fakedocker.Install(t, fakedocker.Answer{Argv: []string{"run", "i"}, Err: "docker: no such thing" + advice, Code: 125})
+		err := docker.Client{}.Do(t.Context(), []string{"run", "i"})
+		require.ErrorContains(t, err, "docker: no such thing")
+		require.NotContains(t, err.Error(), "help")
+	}
+}
