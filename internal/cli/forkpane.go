@@ -3,7 +3,9 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/cutlog"
 	"github.com/aifo-coder/aifo-coder/internal/fork"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
@@ -99,6 +102,13 @@ func (a *app) runPane(ctx context.Context, sid string, index int) error {
 	if err != nil {
 		return err
 	}
+	if r.Runner == fork.RunnerPlain {
+		end, err := a.keepLog(s.Store.LogFile(sid, index))
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 	process, err := a.paneProcess(s, r, index)
 	if err != nil {
 		return err
@@ -108,6 +118,38 @@ func (a *app) runPane(ctx context.Context, sid string, index int) error {
 		a.code = exitCode(err)
 	}
 	return nil // the pane has said why
+}
+
+// logPatience is how long the end of a pane's output is waited for: a program that was started
+// and has not ended may hold it open.
+const logPatience = 5 * time.Second
+
+// keepLog has what is written to the streams from now on written to the log at path, of
+// which it keeps no more than cutlog does: an agent could fill the disk. It is this process that
+// does so, since whoever started it may have ended. end ends it.
+func (a *app) keepLog(path string) (end func(), err error) {
+	log, err := cutlog.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a pipe for the log: %w", err), log.Close())
+	}
+	a.streams.Out, a.streams.Err = w, w
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = io.Copy(log, r) // neither fails
+		_ = log.Close()        // there is no other place to tell of it
+	}()
+	return func() {
+		_ = w.Close()
+		select {
+		case <-written:
+		case <-time.After(logPatience):
+		}
+	}, nil
 }
 
 func (a *app) paneProcess(s fork.Service, r fork.Record, index int) (fork.PaneProcess, error) {

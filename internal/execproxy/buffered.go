@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 )
 
 // Version 1 has to hold the output until the tool's end. maxStream is for one
@@ -47,20 +46,6 @@ func refuseFailed(err error) *refusal {
 	return refuseError(err)
 }
 
-// budget limits the memory of all buffers together.
-type budget struct {
-	max  int64
-	used atomic.Int64
-}
-
-func (b *budget) take(n int) bool {
-	if b.used.Add(int64(n)) <= b.max {
-		return true
-	}
-	b.used.Add(-int64(n))
-	return false
-}
-
 // buffer holds one stream of a version 1 call. Output over the limit ends the
 // call: cutting it off would be silent, and a file would let a container fill
 // the host's disk.
@@ -73,7 +58,7 @@ type buffer struct {
 
 // Write implements io.Writer.
 func (b *buffer) Write(p []byte) (int, error) {
-	if b.err == nil && (len(b.data)+len(p) > maxStream || !b.budget.take(len(p))) {
+	if b.err == nil && (len(b.data)+len(p) > maxStream || !b.budget.take(int64(len(p)))) {
 		b.err = fmt.Errorf("more than %d MiB of output for protocol 1; use protocol 2", maxStream>>20)
 		b.fail(b.err)
 	}
@@ -84,4 +69,4 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *buffer) free() { b.budget.used.Add(-int64(len(b.data))) }
+func (b *buffer) free() { b.budget.give(int64(len(b.data))) }

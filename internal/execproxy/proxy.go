@@ -159,6 +159,7 @@ type Proxy struct {
 	offers  *offers
 	calls   *calls
 	buffers budget // what version 1 replies hold in memory
+	held    budget // what requests do
 	mcps    atomic.Int32
 	conns   *conns
 	server  *http.Server
@@ -186,7 +187,7 @@ func New(cfg Config) *Proxy {
 	p := &Proxy{cfg: cfg, log: cfg.Log, calls: newCalls(cfg.MaxCalls), conns: newConns()}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.probing, p.endProbing = context.WithCancelCause(p.base)
-	p.buffers.max = maxBuffered
+	p.buffers.max, p.held.max = maxBuffered, maxHeld
 	p.offers = newOffers(p.probing, cfg.Sidecars.Offers)
 	p.server = newServer(p)
 	return p
@@ -205,6 +206,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.log.Debug("request refused", "path", r.URL.Path, "status", ref.status, "reason", strings.TrimSpace(ref.body))
 	rc.SetReadDeadline(time.Now().Add(refusedTimeout))
 	ref.write(w)
+	_ = rc.Flush()
+	_, _ = io.Copy(io.Discard, r.Body) // see refusedTimeout
 }
 
 // serve answers r, or returns why it is refused when nothing was answered yet.
@@ -213,7 +216,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, c *conn) *refusal 
 	if ref != nil {
 		return ref
 	}
-	req, ref := p.read(w, r, c)
+	held := p.Hold()
+	defer held.Free()
+	req, ref := p.read(w, r, c, held)
 	if ref != nil {
 		return ref
 	}

@@ -35,6 +35,7 @@ var (
 	refuseMCP          = refused(http.StatusForbidden, "this session does not serve MCP")
 	refuseIDInUse      = refused(http.StatusConflict, "exec id already in use")
 	refuseBusy         = refused(http.StatusServiceUnavailable, "too many tool calls at once")
+	refuseMemory       = refused(http.StatusServiceUnavailable, TooMuchHeld)
 	refuseEnding       = refused(http.StatusServiceUnavailable, "the session is ending")
 	refuseTooLong      = &refusal{http.StatusBadRequest, execproto.ExitNotExecutable, "argument list too long\n"}
 	refuseNoMCPUpgrade = refused(http.StatusUpgradeRequired, "MCP needs an upgrade to "+execproto.UpgradeMCP)
@@ -84,7 +85,7 @@ func (f *refusal) write(w http.ResponseWriter) {
 		w.Header().Set("Upgrade", f.upgrade()) // RFC 9110, 15.5.22
 	}
 	plain(w, f.status, f.exit, int64(len(f.body)))
-	_, _ = io.WriteString(w, f.body)
+	_, _ = io.WriteString(w, f.body) //nolint:gosec // plain text
 }
 
 // upgrade is the protocol that a client has to upgrade to.

@@ -3,7 +3,9 @@ package execproxy
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"io"
+	"math"
 	"net/http"
 	"path"
 	"strconv"
@@ -19,6 +21,9 @@ const (
 	// refusedTimeout is how long what is left of a refused request is read and
 	// thrown away: closing at once would be a reset that overtakes the reply.
 	refusedTimeout = time.Second
+	// pieceSize is how much of a body is read at once, in bytes. A connection that sends
+	// nothing has it, too, so it is small.
+	pieceSize = 4 << 10
 )
 
 // protocol versions, as in the X-Aifo-Proto header.
@@ -49,9 +54,32 @@ type request struct {
 	sigID, sigName string
 }
 
-// read reads the body of r and decodes it (checks 1, 3 and 4).
-func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn) (*request, *refusal) {
-	req := &request{
+// read reads the body of r and decodes it (checks 1, 3 and 4). What the request takes of the
+// budget is then in held.
+func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn, held *Held) (*request, *refusal) {
+	req := p.identify(r)
+	if req.authorized {
+		c.admit()
+	} else {
+		held = &Held{budget: &budget{max: math.MaxInt64}} // MaxBodyNoAuth and maxPending bound it
+	}
+	head := headWeight(r)
+	body, ref := req.readBody(w, r, func(n int) bool { return held.Set(head + int64(n)) })
+	if ref == nil {
+		ref = req.take(r, c, body)
+	}
+	if ref == nil && !held.Set(head+req.weight()) {
+		ref = refuseMemory
+	}
+	if ref != nil {
+		return nil, ref
+	}
+	return req, nil
+}
+
+// identify returns what the head of r says of the request.
+func (p *Proxy) identify(r *http.Request) *request {
+	return &request{
 		authorized: authorized(r.Header, p.cfg.Token) && p.fromOwner(r.RemoteAddr),
 		proto:      strings.TrimSpace(last(r.Header, execproto.HeaderProto)),
 		execID:     strings.TrimSpace(last(r.Header, execproto.HeaderExecID)),
@@ -60,32 +88,29 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn) (*request,
 		sigName:    "TERM",
 		files:      strings.TrimSpace(last(r.Header, execproto.HeaderFiles)) == execproto.FilesStdio,
 	}
-	if req.authorized {
-		c.admit()
-	}
-	body, ref := req.readBody(w, r)
-	if ref != nil {
-		return nil, ref
-	}
+}
+
+// take takes in a body that has arrived whole.
+func (req *request) take(r *http.Request, c *conn, body string) *refusal {
 	if req.proto != protoFrames {
 		c.seal()
 	}
 	if c.surplus(r.ContentLength) {
-		return nil, refuseRequest
+		return refuseRequest
 	}
-	if !req.decode(r.URL.RawQuery, body) {
-		if req.tooLong && req.proto == protoFrames {
-			return nil, refuseTooLong
-		}
-		return nil, refuseRequest
+	if req.decode(r.URL.RawQuery, body) {
+		return nil
 	}
-	return req, nil
+	if req.tooLong && req.proto == protoFrames {
+		return refuseTooLong
+	}
+	return refuseRequest
 }
 
 // readBody reads the whole body, so that a request that was cut off is never
 // carried out. A client without the token gets a small allowance, because the
-// checks before 401 need the form.
-func (req *request) readBody(w http.ResponseWriter, r *http.Request) (string, *refusal) {
+// checks before 401 need the form. hold takes the memory.
+func (req *request) readBody(w http.ResponseWriter, r *http.Request, hold func(int) bool) (string, *refusal) {
 	limit, over := int64(execproto.MaxBodyNoAuth), refuseToken
 	if req.authorized {
 		limit, over = execproto.MaxBody, refuseRequest
@@ -93,15 +118,38 @@ func (req *request) readBody(w http.ResponseWriter, r *http.Request) (string, *r
 	if r.ContentLength > limit {
 		return "", over
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	body, err := readHeld(io.LimitReader(r.Body, limit+1), hold)
 	if int64(len(body)) > limit {
 		return "", over
+	}
+	if errors.Is(err, errNoRoom) {
+		return "", refuseMemory
 	}
 	if err != nil {
 		return "", refuseRequest
 	}
 	http.NewResponseController(w).SetReadDeadline(time.Time{})
-	return string(body), nil
+	return body, nil
+}
+
+var errNoRoom = errors.New(TooMuchHeld)
+
+// readHeld reads r to its end. It takes memory as bytes arrive, whatever length was promised,
+// and tells hold how much it has; when that says no, the error is errNoRoom.
+func readHeld(r io.Reader, hold func(int) bool) (string, error) {
+	var b strings.Builder
+	piece := make([]byte, pieceSize)
+	for hold(pieceSize + b.Cap()) {
+		n, err := r.Read(piece)
+		b.Write(piece[:n])
+		if err == io.EOF {
+			return b.String(), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", errNoRoom
 }
 
 // decode fills req from the query and then the body, and reports whether it is
@@ -110,6 +158,7 @@ func (req *request) decode(query, body string) bool {
 	fits, size := true, [2]string{"0", "0"}
 	var tty execproto.TTY
 	set := func(key, value string) bool {
+		value = strings.Clone(value) // or a call would keep its whole body in memory
 		switch key = strings.ToLower(key); key {
 		case execproto.KeyTTY:
 			tty = execproto.ParseTTY(value)
@@ -140,9 +189,9 @@ func (req *request) decodeSignal(body string) {
 	eachPair(body, func(key, value string) bool {
 		switch key {
 		case execproto.KeyExecID:
-			req.sigID = value
+			req.sigID = strings.Clone(value)
 		case execproto.KeySignal:
-			req.sigName = value
+			req.sigName = strings.Clone(value)
 		}
 		return true
 	})
@@ -165,7 +214,7 @@ func (req *request) set(key, value string) bool {
 	case execproto.KeyCmd:
 		req.cmd = value
 	case execproto.KeyArg:
-		req.args = append(req.args, strings.Clone(value)) // or a call would keep its whole body in memory
+		req.args = append(req.args, value)
 		return req.count(value)
 	case execproto.KeyKind:
 		if req.proto == protoFrames {
@@ -189,7 +238,7 @@ func (req *request) maxTool() int {
 
 // setPath takes the path by which the tool was called.
 func (req *request) setPath(value string) bool {
-	req.path = strings.Clone(value)
+	req.path = value
 	return strings.Contains(value, "/") && !strings.Contains(value, "\x00") && len(value) <= execproto.MaxPathLen
 }
 
@@ -208,7 +257,7 @@ func (req *request) setEnv(value string) bool {
 		return false
 	}
 	if execproto.PassVariable(value, req.workspace) {
-		req.env = append(req.env, strings.Clone(value))
+		req.env = append(req.env, value)
 	}
 	return req.count(value)
 }

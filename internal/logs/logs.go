@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aifo-coder/aifo-coder/internal/cutlog"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/proc"
@@ -90,7 +91,7 @@ func file(ctx context.Context, s Source, o Options, lines *lineWriter) error {
 	}
 	for {
 		ended := !o.Follow || s.Ended() // asked first: what it wrote before is read below
-		if _, err := io.Copy(lines, f); err != nil {
+		if f, err = copyAll(lines, s.File, f); err != nil {
 			return fmt.Errorf("read the log of %s: %w", s.Name, err)
 		}
 		if ended {
@@ -101,6 +102,21 @@ func file(ctx context.Context, s Source, o Options, lines *lineWriter) error {
 			return nil
 		case <-time.After(lookPause):
 		}
+	}
+}
+
+// copyAll copies what there is of a log from f on, and returns the file where it goes on,
+// which is another when the log was cut meanwhile.
+func copyAll(w io.Writer, path string, f *os.File) (*os.File, error) {
+	for {
+		if _, err := io.Copy(w, f); err != nil {
+			return f, err
+		}
+		next, err := cutlog.Current(path, f)
+		if err != nil || next == f {
+			return f, err
+		}
+		f = next
 	}
 }
 

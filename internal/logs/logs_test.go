@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aifo-coder/aifo-coder/internal/cutlog"
 	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/fakedocker"
 	"github.com/aifo-coder/aifo-coder/internal/logs"
@@ -95,6 +97,44 @@ func TestFollow(t *testing.T) {
 	close(ended)
 	require.NoError(t, <-done)
 	require.Equal(t, "one\ntwo\nthree\n", out.String())
+}
+
+// TestFollowOverCuts: a log of a bounded size takes its own place again and again, and who
+// follows it goes on.
+func TestFollowOverCuts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	w, err := cutlog.Open(path)
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	source := logs.Source{Name: "a", File: path, Ended: func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	}}
+	out := &syncbuf.Buffer{}
+	done := make(chan error, 1)
+	go func() {
+		done <- logs.Show(t.Context(), docker.Client{}, []logs.Source{source}, logs.Options{Follow: true, Tail: 0}, out)
+	}()
+	for i := range 20 {
+		_, err := fmt.Fprintf(w, "%s\nmark %d\n", strings.Repeat(strings.Repeat("x", 9999)+"\n", 100), i)
+		require.NoError(t, err)
+		if i == 0 {
+			continue // the follower may not have begun yet
+		}
+		require.Eventually(t, func() bool { return strings.HasSuffix(out.String(), fmt.Sprintf("mark %d\n", i)) }, 20*time.Second, 20*time.Millisecond)
+	}
+	_, err = fmt.Fprintln(w, "last")
+	require.NoError(t, err)
+	close(ended)
+	require.NoError(t, <-done)
+	require.NoError(t, w.Close())
+	require.True(t, strings.HasSuffix(out.String(), "mark 19\nlast\n"))
+	require.NotContains(t, out.String(), "left out")
+	require.Equal(t, 1, strings.Count(out.String(), "mark 10\n"))
 }
 
 func TestFollowThatIsInterrupted(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -21,8 +20,6 @@ import (
 )
 
 const (
-	// maxLine bounds one message of a client, in bytes: what a program can be given, quoted.
-	maxLine = 8 << 20
 	// progressTime is how often a client that wants it is told that a call goes on.
 	progressTime = time.Second
 	// maxTimeout bounds what a client may ask for as a time limit.
@@ -35,6 +32,7 @@ const (
 type Proxy interface {
 	Run(ctx context.Context, r execproxy.Request) (int, error)
 	Tools(ctx context.Context, cwd string) ([]execproxy.KindTools, error)
+	Hold() *execproxy.Held
 }
 
 // Config says what is served.
@@ -51,27 +49,13 @@ func Serve(ctx context.Context, cfg Config, conn io.ReadWriteCloser) error {
 	served, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &server{cfg: cfg, ctx: served}
-	once := &closing{ReadWriteCloser: conn}
-	err := s.new().Run(served, &mcp.IOTransport{Reader: once, Writer: once, MaxLineLength: maxLine})
+	err := s.new().Run(served, transport{conn, cfg.Proxy.Hold})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil // the client has gone, which is how it ends
 	}
-	return err
-}
-
-// closing is a connection that is closed once: as a reader and as a writer it would be twice,
-// which the second time is an error.
-type closing struct {
-	io.ReadWriteCloser
-	once sync.Once
-}
-
-// Close implements io.Closer.
-func (c *closing) Close() (err error) {
-	c.once.Do(func() { err = c.ReadWriteCloser.Close() })
 	return err
 }
 

@@ -28,6 +28,15 @@ type fakeProxy struct {
 
 func (f fakeProxy) Run(ctx context.Context, r execproxy.Request) (int, error) { return f.run(ctx, r) }
 
+func (f fakeProxy) Hold() *execproxy.Held {
+	return execproxy.New(execproxy.Config{Sidecars: noSidecars{}}).Hold()
+}
+
+// noSidecars is a session that has none.
+type noSidecars struct{ execproxy.Sidecars }
+
+func (noSidecars) Offers(context.Context, string, string) (bool, error) { return false, nil }
+
 func (f fakeProxy) Tools(_ context.Context, cwd string) ([]execproxy.KindTools, error) {
 	return []execproxy.KindTools{{Kind: "rust", Image: "rust:1 at " + cwd, Tools: []execproto.FoundTool{{Name: "cargo", Path: "/usr/bin/cargo"}}}}, nil
 }

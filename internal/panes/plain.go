@@ -19,7 +19,8 @@ type Plain struct {
 }
 
 // Start starts the panes, in sessions of their own that outlive this process, without
-// input, their output appended to their logs. It returns an *ArgvError before anything was
+// input, their output appended to their logs, which nothing bounds here: this process may
+// end before them, so that is for a program itself to do. It returns an *ArgvError before anything was
 // started; after another error those that it started have been asked to end.
 func (r Plain) Start(spec Spec) ([]*proc.Background, error) {
 	if err := spec.check(); err != nil {
