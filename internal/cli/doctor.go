@@ -271,7 +271,7 @@ func (a *app) credentialFacts(ctx context.Context, h doctor.Host) ([]doctor.Cred
 type doctorScreen struct {
 	w      io.Writer
 	asJSON bool
-	live   bool // a line tells what is being waited for
+	live   func() int // the width of the terminal on which a line tells what is being waited for; nil: none does
 	color  bool
 	total  int
 	done   int
@@ -280,7 +280,11 @@ type doctorScreen struct {
 
 func (a *app) newDoctorScreen(asJSON bool) *doctorScreen {
 	tty := term.IsTerminal(int(a.streams.Out.Fd()))
-	return &doctorScreen{w: a.streams.Out, asJSON: asJSON, live: tty && !asJSON && a.env.Get("TERM") != "dumb", color: a.colored(tty)}
+	s := &doctorScreen{w: a.streams.Out, asJSON: asJSON, color: a.colored(tty)}
+	if !asJSON {
+		s.live = columnsOf(a.streams.Out, a.env)
+	}
+	return s
 }
 
 func (s *doctorScreen) wait(total int) {
@@ -290,13 +294,16 @@ func (s *doctorScreen) wait(total int) {
 
 // progress writes the line below the results that is written over by the next.
 func (s *doctorScreen) progress() {
-	if s.live && s.done < s.total {
-		fmt.Fprintf(s.w, "checking: %d of %d done", s.done, s.total)
+	if s.live == nil || s.done >= s.total {
+		return
+	}
+	if columns := s.live(); columns != ui.NotNow {
+		fmt.Fprint(s.w, ui.Cut(fmt.Sprintf("checking: %d of %d done", s.done, s.total), columns))
 	}
 }
 
 func (s *doctorScreen) clear() {
-	if s.live {
+	if s.live != nil {
 		fmt.Fprint(s.w, "\r\x1b[K")
 	}
 }
