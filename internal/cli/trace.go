@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +69,17 @@ func (f traceFlags) shows(r calltrace.Record) bool {
 	return (!f.failed || r.Failed()) && (f.kind == "" || r.Kind == f.kind) && r.Duration() >= f.slow
 }
 
+// chosen returns those of the calls that are to be shown, as they are now.
+func (f traceFlags) chosen(calls []calltrace.Record, now time.Time) []calltrace.Record {
+	chosen := []calltrace.Record{} // a JSON array, and not null
+	for _, r := range calls {
+		if r = r.At(now); f.shows(r) {
+			chosen = append(chosen, r)
+		}
+	}
+	return chosen
+}
+
 func (a *app) traceCmd() *cobra.Command {
 	var f traceFlags
 	cmd := &cobra.Command{
@@ -130,7 +140,7 @@ func (a *app) trace(ctx context.Context, w io.Writer, args []string, f traceFlag
 	for _, n := range notices {
 		a.printer.Warn(fmt.Sprintf("session %s: %s", log.Session, n))
 	}
-	calls := slices.DeleteFunc(calltrace.Calls(records, live), func(r calltrace.Record) bool { return !f.shows(r) })
+	calls := f.chosen(calltrace.Calls(records, live), time.Now())
 	if f.asJSON {
 		return writeJSON(w, calls)
 	}
