@@ -73,17 +73,30 @@ func suggestFlag(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return unknownCommand(cmd, cmd.Flags().Arg(0)) // whose flag it is meant to be
 	}
-	asked, dashes := unknown.GetSpecifiedName(), "--"
-	if unknown.GetSpecifiedShortnames() != "" {
-		dashes = "-"
+	asked, word := unknown.GetSpecifiedName(), "--"+unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); short != "" {
+		word = "-" + short
 	}
-	if near := nearest(asked, flagNames(cmd)); near != "" {
+	if args := cmd.Flags().Args(); takesCommand(cmd) && len(args) > 1 {
+		return fmt.Errorf("%w; %w", err, forgottenDash(cmd, append(args, word)))
+	}
+	if near := nearestFlag(asked, flagNames(cmd)); near != "" {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
 	if a, ok := agent.Lookup(cmd.Name()); ok {
-		return fmt.Errorf("%w; flags of %s itself go behind --: %s -- %s%s", err, a.Name, cmd.CommandPath(), dashes, asked)
+		return fmt.Errorf("%w; flags of %s itself go behind --: %s -- %s", err, a.Name, cmd.CommandPath(), word)
 	}
 	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+}
+
+// nearestFlag is nearest for flags, of which there are so many that a word of another program
+// is never far from one: a slip leaves the first letter, or is one letter.
+func nearestFlag(asked string, candidates []string) string {
+	near := nearest(asked, candidates)
+	if near != "" && near[0] != asked[0] && levenshtein.Distance(asked, near, nil) > 1 {
+		return ""
+	}
+	return near
 }
 
 func flagNames(cmd *cobra.Command) []string {
