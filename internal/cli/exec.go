@@ -158,6 +158,8 @@ func containerOf(s sessions.Session, kinds toolchain.Set, kind string) (sessions
 	switch {
 	case s.State == sessions.Dead: // which its containers may have outlived
 		return c, &DeadSessionError{ID: s.ID}
+	case s.OtherEngine != "":
+		return c, &sessions.OtherEngineError{Session: s}
 	case !ok, c.State != "running":
 		return c, &NoContainerError{Session: s, Kind: kind}
 	}

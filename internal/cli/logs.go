@@ -130,8 +130,11 @@ func logSources(s fork.Service, one sessions.Session, kind string) ([]logs.Sourc
 	if kind != "" {
 		sources = slices.DeleteFunc(sources, func(s logs.Source) bool { return s.Name != kind })
 	}
-	if len(sources) == 0 {
-		return nil, missing
+	switch {
+	case len(sources) > 0:
+		return sources, nil
+	case one.OtherEngine != "":
+		return nil, &sessions.OtherEngineError{Session: one}
 	}
-	return sources, nil
+	return nil, missing
 }

@@ -31,6 +31,7 @@ type Holder struct {
 	Start     string    `json:"start,omitempty"` // of the process, as hostfacts.Owner has it
 	Since     time.Time `json:"since"`
 	Workspace string    `json:"workspace"`
+	Engine    string    `json:"engine,omitempty"` // of a session: the command line of the one that has its containers
 	// Ports are those of this machine that a session leads to its own, with what the system chose.
 	Ports []publish.Port `json:"ports,omitempty"`
 }
