@@ -36,7 +36,7 @@ the only one that runs in this workspace, or on clones of it in fork mode, or in
 		Example: `  aifo-coder logs
   aifo-coder logs k3j2 --kind rust -f`,
 		GroupID:           groupSessions,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneAtMost("session"),
 		ValidArgsFunction: a.completeOneSession,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.showLogs(cmd.Context(), cmd.OutOrStdout(), strings.Join(args, ""), f)
@@ -104,7 +104,7 @@ func (e *NoOutputError) Error() string {
 // Hint says where an agent's output can be had.
 func (e *NoOutputError) Hint() string {
 	if e.Kind == plan.KindAgent || e.Kind == "" {
-		return "it goes to the agent's terminal or wherever its session was started to write; fork mode keeps it in a log: --fork N --fork-runner plain"
+		return "what an agent writes goes to its terminal or wherever its session was started to write; fork mode keeps it in a log: --fork N --fork-runner plain"
 	}
 	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -64,8 +65,30 @@ func agentNames() []string {
 	return names
 }
 
-// suggestFlag names the nearest flag when one is unknown.
+// oneAtMost refuses more than one of what a command is about.
+func oneAtMost(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			_, name, _ := strings.Cut(cmd.CommandPath(), " ")
+			return fmt.Errorf("%s takes one %s at most; leave %s out", name, what, dockerargs.Quote(args[1:]))
+		}
+		return nil
+	}
+}
+
+// unfit says in our words what a flag takes.
+var unfit = map[string]string{
+	"int":      "takes a whole number",
+	"duration": "takes a duration such as 10s or 5m",
+	"bool":     "takes true or false",
+}
+
+// suggestFlag names the nearest flag when one is unknown, and what one takes that has got something else.
 func suggestFlag(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && unfit[invalid.GetFlag().Value.Type()] != "" {
+		return fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), unfit[invalid.GetFlag().Value.Type()])
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return err

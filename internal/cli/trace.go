@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/session"
 	"github.com/aifo-coder/aifo-coder/internal/telemetry"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
 const (
@@ -69,6 +71,19 @@ func (f traceFlags) shows(r calltrace.Record) bool {
 	return (!f.failed || r.Failed()) && (f.kind == "" || r.Kind == f.kind) && r.Duration() >= f.slow
 }
 
+// settleKind has the kind by its own name. One that nobody defines may be of a session that knew it.
+func (f *traceFlags) settleKind(kinds toolchain.Set, path string) error {
+	if k, ok := kinds.Lookup(f.kind); ok || f.kind == "" {
+		f.kind = k.Name
+		return nil
+	}
+	records, _, err := calltrace.Read(path)
+	if err != nil || slices.ContainsFunc(records, func(r calltrace.Record) bool { return r.Kind == f.kind }) {
+		return err
+	}
+	return &UsageError{Err: fmt.Errorf("--kind %q: there is no such toolchain; kinds are %s", f.kind, strings.Join(kinds.Names(), ", "))}
+}
+
 // chosen returns those of the calls that are to be shown, as they are now.
 func (f traceFlags) chosen(calls []calltrace.Record, now time.Time) []calltrace.Record {
 	chosen := []calltrace.Record{} // a JSON array, and not null
@@ -92,7 +107,7 @@ under way are shown, too.`,
   aifo-coder trace --failed --kind rust
   aifo-coder trace k3j2h1g0 --slow 10s --json`,
 		GroupID:           groupSessions,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneAtMost("session"),
 		ValidArgsFunction: completeLogs(traces),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.trace(cmd.Context(), cmd.OutOrStdout(), args, f)
@@ -117,11 +132,11 @@ func (a *app) trace(ctx context.Context, w io.Writer, args []string, f traceFlag
 	if err != nil {
 		return &UsageError{Err: err}
 	}
-	if k, ok := kinds.Lookup(f.kind); ok {
-		f.kind = k.Name // or one of a session that knew another
-	}
 	facts, log, err := a.chosenTrace(args)
 	if err != nil {
+		return err
+	}
+	if err := f.settleKind(kinds, log.Path); err != nil {
 		return err
 	}
 	running := func() bool {
