@@ -401,7 +401,7 @@ func TestDoctorFixes(t *testing.T) {
 
 	d = c.doctor("--fix", "shell")
 	require.Empty(t, d.failed())
-	require.Contains(t, d.check(t, "killed sessions").Fixed, "1 containers")
+	require.Contains(t, d.check(t, "killed sessions").Fixed, "1 container")
 	require.Contains(t, d.check(t, "directory: runtime").Fixed, "closed")
 	require.Empty(t, c.containers())
 	info, err := os.Stat(runtime)

@@ -106,6 +106,15 @@ func (r Record) Duration() time.Duration {
 	return time.Duration(r.DurationMS * float64(time.Millisecond))
 }
 
+// At returns the record with the time that the call has taken until now, if it still runs:
+// what was written of it says how long it had run by then.
+func (r Record) At(now time.Time) Record {
+	if r.State == Running {
+		r.DurationMS = float64(now.Sub(r.Time)) / float64(time.Millisecond)
+	}
+	return r
+}
+
 // key tells calls apart: an id may be used again when its call is over.
 type key struct {
 	id   string

@@ -35,13 +35,18 @@ func (f *flags) client() docker.Client {
 
 // fromEngine returns what the engine answers in time, or nothing.
 func fromEngine(ctx context.Context, c docker.Client, ask func(docker.Client, context.Context) ([]string, error)) []string {
+	return inTime(ctx, func(ctx context.Context) []string {
+		list, _ := ask(c, ctx) // there is nobody to tell
+		return list
+	})
+}
+
+// inTime returns what ask does, which asks the engine, or nothing when that takes too long.
+func inTime(ctx context.Context, ask func(context.Context) []string) []string {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
 	answer := make(chan []string, 1)
-	go func() {
-		list, _ := ask(c, ctx) // there is nobody to tell
-		answer <- list
-	}()
+	go func() { answer <- ask(ctx) }()
 	select {
 	case list := <-answer:
 		return list

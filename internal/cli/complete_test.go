@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -62,7 +63,30 @@ func TestEngineThatDoesNotAnswer(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	t.Cleanup(func() { _ = os.WriteFile(filepath.Join(dir, "end"), nil, 0o600) })
-	start := time.Now()
-	require.Nil(t, fromEngine(context.Background(), docker.Client{}, docker.Client.ImageRefs))
-	require.Less(t, time.Since(start), 4*time.Second, "the docker command has five to end")
+	t.Setenv("HOME", dir)
+	a := &app{}
+	for name, complete := range map[string]func() []string{
+		"images":   func() []string { return fromEngine(context.Background(), docker.Client{}, docker.Client.ImageRefs) },
+		"sessions": func() []string { return a.completeSessionIDs(context.Background(), nil) },
+		"kinds":    func() []string { return a.completeSessionKinds(context.Background(), "") },
+	} {
+		start := time.Now()
+		require.Nil(t, complete(), name)
+		require.Less(t, time.Since(start), 4*time.Second, "%s: the docker command has five to end", name)
+	}
+}
+
+// TestAnEngineThatKeptUsWaitingIsNotAskedAgain: a person has waited long enough.
+func TestAnEngineThatKeptUsWaitingIsNotAskedAgain(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the program is a shell script")
+	}
+	dir := t.TempDir()
+	asked := filepath.Join(dir, "asked")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"), []byte("#!/bin/sh\n[ $1 != info ] || touch "+asked+"\n"), 0o700))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	err := sessionHost{}.explain(t.Context(), fmt.Errorf("ask: %w", &docker.NoAnswerError{After: time.Second}))
+	require.ErrorAs(t, err, new(*docker.EngineError))
+	require.ErrorContains(t, err, "does not answer: no answer within 1s")
+	require.NoFileExists(t, asked)
 }

@@ -46,6 +46,7 @@ func explainCompletion(root *cobra.Command) {
 			continue
 		}
 		c.Short, c.Long = "Print a completion script for a shell", completionLong
+		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // without it no argument is looked at
 		for _, shell := range c.Commands() {
 			shell.Short = "Print the completion script for " + shell.Name()
 			shell.Long = completionHelp[shell.Name()]

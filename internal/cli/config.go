@@ -19,7 +19,9 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/imageref"
+	"github.com/aifo-coder/aifo-coder/internal/netpolicy"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
+	"github.com/aifo-coder/aifo-coder/internal/publish"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 	"github.com/aifo-coder/aifo-coder/internal/trust"
 	"github.com/aifo-coder/aifo-coder/internal/ui"
@@ -326,6 +328,25 @@ func (a *app) apply(fs *pflag.FlagSet, settings []config.Setting) error {
 			}
 		}
 	}
+	return a.checkKinds(settings)
+}
+
+// checkKinds refuses toolchains that there are not. Where the user defines some, whose files may come from
+// a pipe that can be read once, it is left to the check of all together.
+func (a *app) checkKinds(settings []config.Setting) error {
+	if len(a.flags.files(a.env)) > 0 {
+		return nil
+	}
+	for _, s := range settings {
+		if s.Key != "toolchain" {
+			continue
+		}
+		for _, v := range s.Values {
+			if _, err := (toolchain.Set{}).ParseOne(v); err != nil {
+				return &config.Error{File: s.File, Line: s.Line, Err: err}
+			}
+		}
+	}
 	return nil
 }
 
@@ -403,6 +424,19 @@ var valueChecks = map[string]func(v string) error{
 	"gpus":                func(v string) error { return checkLimitValue("gpus", v) },
 	"pids-limit":          func(v string) error { return checkLimitValue("pids-limit", v) },
 	"color":               errorOf(ui.ParseMode),
+	policyKey:             named(policyKey, checkPolicyValue),
+	"allow-host":          named("allow-host", checkHostValue),
+	"publish":             named("publish", errorOf(publish.Parse)),
+}
+
+// named returns the check with errors that name the key.
+func named(key string, check func(string) error) func(string) error {
+	return func(v string) error {
+		if err := check(v); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		return nil
+	}
 }
 
 // errorOf returns a check that is a parser without its result.
@@ -428,6 +462,22 @@ func checkKindValue(v string) error {
 		return nil
 	}
 	_, err := toolchain.Set{}.ParseOne(v)
+	return err
+}
+
+// checkPolicyValue does so too.
+func checkPolicyValue(v string) error {
+	_, mode := policyEntry(v)
+	_, err := netpolicy.ParseMode(mode)
+	return err
+}
+
+// checkHostValue does so too.
+func checkHostValue(v string) error {
+	if _, host, ok := strings.Cut(v, "="); ok {
+		v = host
+	}
+	_, err := netpolicy.Parse(v, "allow-host")
 	return err
 }
 

@@ -81,6 +81,14 @@ func (e *NoContainerError) Hint() string {
 	return "a session gets its sidecars when it starts, as in aifo-coder --toolchain rust shell"
 }
 
+// DeadSessionError says that a session was killed, so that nothing is to be run in it.
+type DeadSessionError struct{ ID string }
+
+func (e *DeadSessionError) Error() string { return fmt.Sprintf("session %s is dead", e.ID) }
+
+// Hint says what becomes of it.
+func (e *DeadSessionError) Hint() string { return "aifo-coder clean removes what it left" }
+
 // attachTo decides where and as whom a command runs in a session.
 func (a *app) attachTo(ctx context.Context, id, kind string, argv []string) (session.Attached, error) {
 	none := session.Attached{}
@@ -147,7 +155,12 @@ func containerOf(s sessions.Session, kinds toolchain.Set, kind string) (sessions
 		kind = k.Name
 		c, ok = s.Container(kind)
 	}
-	if !ok || c.State != "running" || s.State != sessions.Running {
+	switch {
+	case s.State == sessions.Dead: // which its containers may have outlived
+		return c, &DeadSessionError{ID: s.ID}
+	case s.OtherEngine != "":
+		return c, &sessions.OtherEngineError{Session: s}
+	case !ok, c.State != "running":
 		return c, &NoContainerError{Session: s, Kind: kind}
 	}
 	return c, nil

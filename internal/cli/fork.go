@@ -69,11 +69,12 @@ func (a *app) forkHost(ctx context.Context) (fork.Service, string, error) {
 	}
 	s := a.service(f)
 	dir := a.flags.workspace
-	if dir == "" {
-		dir = "."
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return s, "", err
+	if !filepath.IsAbs(dir) {
+		cwd, err := hostfacts.Cwd()
+		if err != nil {
+			return s, "", err
+		}
+		dir = filepath.Join(cwd, dir)
 	}
 	root, err := fork.RepositoryRoot(ctx, dir)
 	return s, root, err

@@ -90,7 +90,8 @@ var notForPanes = []string{"workspace", "dry-run", "profile"}
 // pane's working directory is another one.
 func paneArgv(fs *pflag.FlagSet, agent string, args []string) ([]string, error) {
 	var argv []string
-	cwd, err := os.Getwd()
+	var err error
+	cwd, cwdErr := os.Getwd() // which only relative names need
 	fs.Visit(func(f *pflag.Flag) {
 		if f.Name == "fork" || strings.HasPrefix(f.Name, "fork-") || slices.Contains(notForPanes, f.Name) {
 			return
@@ -105,8 +106,8 @@ func paneArgv(fs *pflag.FlagSet, agent string, args []string) ([]string, error) 
 				v, absErr = filepath.Abs(v)
 				err = errors.Join(err, absErr)
 			}
-			if f.Name == mountFlag {
-				v = absoluteMount(v, cwd)
+			if abs := absoluteMount(v, cwd); f.Name == mountFlag && abs != v {
+				v, err = abs, errors.Join(err, cwdErr)
 			}
 			argv = append(argv, "--"+f.Name+"="+v)
 		}

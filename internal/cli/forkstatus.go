@@ -93,7 +93,12 @@ func (a *app) forkDiffCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff PANE",
 		Short: "Show what a pane's agent has changed, committed or not",
-		Args:  cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("name the pane: aifo-coder fork diff PANE; aifo-coder fork status lists them")
+			}
+			return oneAtMost("pane")(cmd, args)
+		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -33,6 +34,18 @@ func topicCmds() []*cobra.Command {
 	return cmds
 }
 
+// helpArgs refuses what there is no help on.
+func helpArgs(cmd *cobra.Command, args []string) error {
+	target, rest, err := cmd.Root().Find(args)
+	switch {
+	case err != nil, len(rest) == 0:
+		return err
+	case target.HasSubCommands():
+		return unknownCommand(target, rest[0])
+	}
+	return fmt.Errorf("%q is no command; see aifo-coder help %s", strings.Join(args, " "), strings.Join(args[:len(args)-len(rest)], " "))
+}
+
 // completeTopics has the help command complete topics as well.
 func completeTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
@@ -40,6 +53,7 @@ func completeTopics(root *cobra.Command) {
 		if c.Name() != "help" {
 			continue
 		}
+		c.Args = helpArgs
 		commands := c.ValidArgsFunction
 		c.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			list, directive := commands(cmd, args, typed)

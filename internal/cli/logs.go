@@ -36,7 +36,7 @@ the only one that runs in this workspace, or on clones of it in fork mode, or in
 		Example: `  aifo-coder logs
   aifo-coder logs k3j2 --kind rust -f`,
 		GroupID:           groupSessions,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneAtMost("session"),
 		ValidArgsFunction: a.completeOneSession,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.showLogs(cmd.Context(), cmd.OutOrStdout(), strings.Join(args, ""), f)
@@ -104,7 +104,7 @@ func (e *NoOutputError) Error() string {
 // Hint says where an agent's output can be had.
 func (e *NoOutputError) Hint() string {
 	if e.Kind == plan.KindAgent || e.Kind == "" {
-		return "it goes to the agent's terminal or wherever its session was started to write; fork mode keeps it in a log: --fork N --fork-runner plain"
+		return "what an agent writes goes to its terminal or wherever its session was started to write; fork mode keeps it in a log: --fork N --fork-runner plain"
 	}
 	return ""
 }
@@ -130,8 +130,11 @@ func logSources(s fork.Service, one sessions.Session, kind string) ([]logs.Sourc
 	if kind != "" {
 		sources = slices.DeleteFunc(sources, func(s logs.Source) bool { return s.Name != kind })
 	}
-	if len(sources) == 0 {
-		return nil, missing
+	switch {
+	case len(sources) > 0:
+		return sources, nil
+	case one.OtherEngine != "":
+		return nil, &sessions.OtherEngineError{Session: one}
 	}
-	return sources, nil
+	return nil, missing
 }

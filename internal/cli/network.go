@@ -42,7 +42,7 @@ func (a *app) networkLogCmd() *cobra.Command {
 		Short: "Show what a session's containers reached, and what they were refused",
 		Long: `Show what the containers of a session with a network policy reached, and what they were refused. The
 session is the one that wrote last when none is named. A request or a tunnel is in the log when it is over.`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneAtMost("session"),
 		ValidArgsFunction: completeLogs(networkLogs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, err := chosenNetworkLog(args)

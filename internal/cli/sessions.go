@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/aifo-coder/aifo-coder/internal/docker"
 	"github.com/aifo-coder/aifo-coder/internal/fork"
 	"github.com/aifo-coder/aifo-coder/internal/hostfacts"
 	"github.com/aifo-coder/aifo-coder/internal/sessions"
@@ -58,8 +61,12 @@ func (h sessionHost) find(ctx context.Context) ([]sessions.Session, error) {
 }
 
 // explain returns err, or why the engine does not answer. Asking it beforehand would cost as
-// much as the answer itself.
+// much as the answer itself; asking again one that has kept us waiting would as well.
 func (h sessionHost) explain(ctx context.Context, err error) error {
+	var silent *docker.NoAnswerError
+	if errors.As(err, &silent) {
+		return h.finder.Docker.EngineError(ctx, silent)
+	}
 	if _, engineErr := h.finder.Docker.Info(ctx); engineErr != nil {
 		return engineErr
 	}
@@ -87,18 +94,16 @@ func (a *app) completeSessionIDs(ctx context.Context, without []string) []string
 	if err != nil {
 		return nil
 	}
-	list, _ := h.find(ctx)
-	given := map[string]bool{}
-	for _, id := range without {
-		given[id] = true
-	}
-	var ids []string
-	for _, s := range list {
-		if s.Own() == nil && !given[s.ID] {
-			ids = append(ids, cobra.CompletionWithDesc(s.ID, describe(s)))
+	return inTime(ctx, func(ctx context.Context) []string {
+		list, _ := h.find(ctx)
+		var ids []string
+		for _, s := range list {
+			if s.Own() == nil && !slices.Contains(without, s.ID) {
+				ids = append(ids, cobra.CompletionWithDesc(s.ID, describe(s)))
+			}
 		}
-	}
-	return ids
+		return ids
+	})
 }
 
 func describe(s sessions.Session) string {
@@ -122,13 +127,12 @@ func (a *app) completeSessionKinds(ctx context.Context, asked string) []string {
 	if err != nil {
 		return nil
 	}
-	s, err := h.choose(ctx, asked)
-	if err != nil {
-		return nil
-	}
-	var kinds []string
-	for _, c := range s.Containers {
-		kinds = append(kinds, cobra.CompletionWithDesc(c.Kind, c.Image))
-	}
-	return kinds
+	return inTime(ctx, func(ctx context.Context) []string {
+		s, _ := h.choose(ctx, asked) // without one there are none
+		var kinds []string
+		for _, c := range s.Containers {
+			kinds = append(kinds, cobra.CompletionWithDesc(c.Kind, c.Image))
+		}
+		return kinds
+	})
 }

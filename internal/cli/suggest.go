@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aifo-coder/aifo-coder/internal/agent"
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
@@ -64,8 +65,30 @@ func agentNames() []string {
 	return names
 }
 
-// suggestFlag names the nearest flag when one is unknown.
+// oneAtMost refuses more than one of what a command is about.
+func oneAtMost(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			_, name, _ := strings.Cut(cmd.CommandPath(), " ")
+			return fmt.Errorf("%s takes one %s at most; leave %s out", name, what, dockerargs.Quote(args[1:]))
+		}
+		return nil
+	}
+}
+
+// unfit says in our words what a flag takes.
+var unfit = map[string]string{
+	"int":      "takes a whole number",
+	"duration": "takes a duration such as 10s or 5m",
+	"bool":     "takes true or false",
+}
+
+// suggestFlag names the nearest flag when one is unknown, and what one takes that has got something else.
 func suggestFlag(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && unfit[invalid.GetFlag().Value.Type()] != "" {
+		return fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), unfit[invalid.GetFlag().Value.Type()])
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return err
@@ -73,17 +96,30 @@ func suggestFlag(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return unknownCommand(cmd, cmd.Flags().Arg(0)) // whose flag it is meant to be
 	}
-	asked, dashes := unknown.GetSpecifiedName(), "--"
-	if unknown.GetSpecifiedShortnames() != "" {
-		dashes = "-"
+	asked, word := unknown.GetSpecifiedName(), "--"+unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); short != "" {
+		word = "-" + short
 	}
-	if near := nearest(asked, flagNames(cmd)); near != "" {
+	if args := cmd.Flags().Args(); takesCommand(cmd) && len(args) > 1 {
+		return fmt.Errorf("%w; %w", err, forgottenDash(cmd, append(args, word)))
+	}
+	if near := nearestFlag(asked, flagNames(cmd)); near != "" {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
 	if a, ok := agent.Lookup(cmd.Name()); ok {
-		return fmt.Errorf("%w; flags of %s itself go behind --: %s -- %s%s", err, a.Name, cmd.CommandPath(), dashes, asked)
+		return fmt.Errorf("%w; flags of %s itself go behind --: %s -- %s", err, a.Name, cmd.CommandPath(), word)
 	}
 	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+}
+
+// nearestFlag is nearest for flags, of which there are so many that a word of another program
+// is never far from one: a slip leaves the first letter, or is one letter.
+func nearestFlag(asked string, candidates []string) string {
+	near := nearest(asked, candidates)
+	if near != "" && near[0] != asked[0] && levenshtein.Distance(asked, near, nil) > 1 {
+		return ""
+	}
+	return near
 }
 
 func flagNames(cmd *cobra.Command) []string {

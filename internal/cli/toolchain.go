@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/plan"
 	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
@@ -39,13 +40,23 @@ func kindAndCommand(what, usage string) cobra.PositionalArgs {
 		switch {
 		case len(args) == 0 || dash == 0:
 			return fmt.Errorf("name %s: %s", what, usage)
-		case dash > 1, dash < 0 && len(args) > 1:
+		case dash < 0 && len(args) > 1:
+			return forgottenDash(cmd, args)
+		case dash > 1:
 			return fmt.Errorf(`put "--" between %s and the command: %s`, strings.Replace(what, "a ", "the ", 1), usage)
 		case len(args) == 1:
 			return errNothingToRun
 		}
 		return nil
 	}
+}
+
+// takesCommand reports whether what follows the kind, behind "--", is a command.
+func takesCommand(cmd *cobra.Command) bool { return strings.HasSuffix(cmd.Use, "-- COMMAND [ARG...]") }
+
+// forgottenDash says where "--" belongs in the arguments: a kind, and a command.
+func forgottenDash(cmd *cobra.Command, args []string) error {
+	return fmt.Errorf(`put "--" before the command: %s %s -- %s`, cmd.CommandPath(), args[0], dockerargs.Quote(args[1:]))
 }
 
 // addDirect makes the options those of one command in one sidecar. A version

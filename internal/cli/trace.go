@@ -23,6 +23,7 @@ import (
 	"github.com/aifo-coder/aifo-coder/internal/lock"
 	"github.com/aifo-coder/aifo-coder/internal/session"
 	"github.com/aifo-coder/aifo-coder/internal/telemetry"
+	"github.com/aifo-coder/aifo-coder/internal/toolchain"
 )
 
 const (
@@ -70,6 +71,30 @@ func (f traceFlags) shows(r calltrace.Record) bool {
 	return (!f.failed || r.Failed()) && (f.kind == "" || r.Kind == f.kind) && r.Duration() >= f.slow
 }
 
+// settleKind has the kind by its own name. One that nobody defines may be of a session that knew it.
+func (f *traceFlags) settleKind(kinds toolchain.Set, path string) error {
+	if k, ok := kinds.Lookup(f.kind); ok || f.kind == "" {
+		f.kind = k.Name
+		return nil
+	}
+	records, _, err := calltrace.Read(path)
+	if err != nil || slices.ContainsFunc(records, func(r calltrace.Record) bool { return r.Kind == f.kind }) {
+		return err
+	}
+	return &UsageError{Err: fmt.Errorf("--kind %q: there is no such toolchain; kinds are %s", f.kind, strings.Join(kinds.Names(), ", "))}
+}
+
+// chosen returns those of the calls that are to be shown, as they are now.
+func (f traceFlags) chosen(calls []calltrace.Record, now time.Time) []calltrace.Record {
+	chosen := []calltrace.Record{} // a JSON array, and not null
+	for _, r := range calls {
+		if r = r.At(now); f.shows(r) {
+			chosen = append(chosen, r)
+		}
+	}
+	return chosen
+}
+
 func (a *app) traceCmd() *cobra.Command {
 	var f traceFlags
 	cmd := &cobra.Command{
@@ -82,7 +107,7 @@ under way are shown, too.`,
   aifo-coder trace --failed --kind rust
   aifo-coder trace k3j2h1g0 --slow 10s --json`,
 		GroupID:           groupSessions,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneAtMost("session"),
 		ValidArgsFunction: completeLogs(traces),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.trace(cmd.Context(), cmd.OutOrStdout(), args, f)
@@ -107,11 +132,11 @@ func (a *app) trace(ctx context.Context, w io.Writer, args []string, f traceFlag
 	if err != nil {
 		return &UsageError{Err: err}
 	}
-	if k, ok := kinds.Lookup(f.kind); ok {
-		f.kind = k.Name // or one of a session that knew another
-	}
 	facts, log, err := a.chosenTrace(args)
 	if err != nil {
+		return err
+	}
+	if err := f.settleKind(kinds, log.Path); err != nil {
 		return err
 	}
 	running := func() bool {
@@ -130,7 +155,7 @@ func (a *app) trace(ctx context.Context, w io.Writer, args []string, f traceFlag
 	for _, n := range notices {
 		a.printer.Warn(fmt.Sprintf("session %s: %s", log.Session, n))
 	}
-	calls := slices.DeleteFunc(calltrace.Calls(records, live), func(r calltrace.Record) bool { return !f.shows(r) })
+	calls := f.chosen(calltrace.Calls(records, live), time.Now())
 	if f.asJSON {
 		return writeJSON(w, calls)
 	}

@@ -55,6 +55,15 @@ func TestTraceView(t *testing.T) {
 	require.NotContains(t, take(tracedCall("b", calltrace.Ended, 0)), ui.Red)
 }
 
+// TestTraceOfCallsThatRun: they have taken the time until now, and count as slow by it.
+func TestTraceOfCallsThatRun(t *testing.T) {
+	runs, ended := tracedCall("a", calltrace.Running, 0), tracedCall("b", calltrace.Ended, 0)
+	runs.DurationMS, ended.DurationMS = 500, 500
+	calls := traceFlags{slow: 10 * time.Second}.chosen([]calltrace.Record{runs, ended}, traceBegan.Add(time.Minute))
+	require.Len(t, calls, 1)
+	require.Equal(t, time.Minute, calls[0].Duration())
+}
+
 func TestTraceViewElsewhere(t *testing.T) {
 	var out bytes.Buffer
 	v := &traceView{w: &out, shows: calltrace.Record.Failed}

@@ -81,8 +81,7 @@ func (v *traceView) draw(now time.Time) {
 	v.erase()
 	var text strings.Builder
 	for _, r := range v.running {
-		r.DurationMS = float64(now.Sub(r.Time)) / float64(time.Millisecond)
-		if !v.shows(r) {
+		if r = r.At(now); !v.shows(r) {
 			continue
 		}
 		if v.drawn >= lines-1 {

@@ -231,7 +231,7 @@ func (a *app) trustRevokeCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke [DIR]",
 		Short: "Take back what you have allowed the workspace, or the one in DIR",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  oneAtMost("workspace"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return noFiles(nil)

@@ -171,6 +171,9 @@ func (p *parser) values(k Key, node *yaml.Node) ([]string, error) {
 	}
 	var values []string
 	for _, n := range nodes {
+		if k.List && nested(n) {
+			return nil, p.fail(n.Line, "%s takes a list of values, as in %[1]s: [VALUE, VALUE]", k.Name)
+		}
 		v, err := p.value(k.Name, n)
 		if err != nil {
 			return nil, err
@@ -183,8 +186,16 @@ func (p *parser) values(k Key, node *yaml.Node) ([]string, error) {
 	return values, nil
 }
 
+// nested reports whether the node holds others.
+func nested(node *yaml.Node) bool {
+	return node.Anchor == "" && (node.Kind == yaml.MappingNode || node.Kind == yaml.SequenceNode)
+}
+
 // value returns the text of one value.
 func (p *parser) value(name string, node *yaml.Node) (string, error) {
+	if nested(node) {
+		return "", p.fail(node.Line, "%s takes a single value", name)
+	}
 	if err := p.plain(node); err != nil {
 		return "", err
 	}

@@ -85,6 +85,11 @@ func (e *EngineError) Hint() string {
 	return "aifo-coder doctor finds out why; if it does not run, start it (systemctl start docker), or in a checkout of aifo-coder run: scripts/engine ensure"
 }
 
+// NoAnswerError says that the engine let a question wait for too long.
+type NoAnswerError struct{ After time.Duration }
+
+func (e *NoAnswerError) Error() string { return fmt.Sprintf("no answer within %s", e.After) }
+
 // Info is what the program needs to know of an engine.
 type Info struct {
 	// Engine is the kind of the engine, Program or Podman: the command line docker may be
@@ -175,10 +180,15 @@ func (c Client) Info(ctx context.Context) (Info, error) {
 		err = errors.New(info.ServerErrors[0])
 	}
 	if err != nil {
-		at, _ := c.Endpoint(ctx) // said where it is known
-		return Info{}, &EngineError{Engine: c.Name(), Endpoint: at, Err: err}
+		return Info{}, c.EngineError(ctx, err)
 	}
 	return info, nil
+}
+
+// EngineError returns what an error of asking the engine means when it is the engine's.
+func (c Client) EngineError(ctx context.Context, err error) error {
+	at, _ := c.Endpoint(ctx) // said where it is known
+	return &EngineError{Engine: c.Name(), Endpoint: at, Err: err}
 }
 
 // readInfo reads the answer of either engine.
@@ -488,7 +498,7 @@ func (c Client) Cmd(argv []string) proc.Cmd {
 }
 
 func (c Client) query(ctx context.Context, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, queryTimeout, fmt.Errorf("no answer within %s", queryTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, queryTimeout, &NoAnswerError{After: queryTimeout})
 	defer cancel()
 	return proc.Output(ctx, c.Cmd(args))
 }

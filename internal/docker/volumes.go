@@ -22,7 +22,7 @@ func (c Client) VolumeSizes(ctx context.Context) (map[string]string, error) {
 	if c.Engine == Podman {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, sizesTimeout, fmt.Errorf("no answer within %s", sizesTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, sizesTimeout, &NoAnswerError{After: sizesTimeout})
 	defer cancel()
 	out, err := proc.Output(ctx, c.Cmd([]string{"system", "df", "--verbose", "--format", "{{json .Volumes}}"}))
 	if err != nil {

@@ -244,10 +244,10 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		removed = true
 		return nil
 	})
-	want{Warn, "2 containers, 1 files", "--fix"}.check(t, r)
+	want{Warn, "2 containers, 1 file", "--fix"}.check(t, r)
 	did, err := r.Fix(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, "removed 2 containers, 1 files", did)
+	assert.Equal(t, "removed 2 containers, 1 file", did)
 	assert.True(t, removed)
 }
 

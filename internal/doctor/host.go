@@ -242,9 +242,12 @@ func leftoverResult(l Leftovers, err error, remove func(context.Context) error) 
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{l.Containers, "containers"}, {l.Networks, "networks"}, {len(l.Files), "files"}} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+	}{{l.Containers, "container"}, {l.Networks, "network"}, {len(l.Files), "file"}} {
+		switch {
+		case p.n == 1:
+			parts = append(parts, "1 "+p.what)
+		case p.n > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", p.n, p.what))
 		}
 	}
 	switch {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -124,11 +125,14 @@ func (f Facts) Interactive() bool { return f.StdinTTY && f.StdoutTTY }
 
 // WorkspaceError says that a directory cannot become the workspace.
 type WorkspaceError struct {
-	Path   string
+	Path   string // empty: there is none, and Reason says all
 	Reason string
 }
 
 func (e *WorkspaceError) Error() string {
+	if e.Path == "" {
+		return e.Reason
+	}
 	return fmt.Sprintf("the directory %q cannot be the workspace: %s", e.Path, e.Reason)
 }
 
@@ -217,13 +221,26 @@ func RuntimeDir(env Env, uid int) string {
 	return filepath.Join(tmp, fmt.Sprintf("aifo-coder-%d", uid))
 }
 
-func (f *Facts) readWorkspace(asked string) error {
+// Cwd returns the working directory, in canonical form. It returns a *WorkspaceError for one
+// that was removed since the caller's shell entered it.
+func Cwd() (string, error) {
 	cwd, err := os.Getwd()
-	if err != nil {
-		return fmt.Errorf("find the working directory: %w", err)
+	if err == nil {
+		cwd, err = filepath.EvalSymlinks(cwd)
 	}
-	if f.Cwd, err = filepath.EvalSymlinks(cwd); err != nil {
-		return fmt.Errorf("find the working directory: %w", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", &WorkspaceError{Reason: "the working directory is gone; cd to one that exists, or name the workspace with --workspace"}
+	case err != nil:
+		return "", fmt.Errorf("find the working directory: %w", err)
+	}
+	return cwd, nil
+}
+
+func (f *Facts) readWorkspace(asked string) (err error) {
+	f.Cwd, err = Cwd()
+	if err != nil && !filepath.IsAbs(asked) {
+		return err
 	}
 	home, _ := filepath.EvalSymlinks(f.Home) // a home that is not there is nobody's workspace
 	dir := asked

@@ -68,6 +68,16 @@ func TestOddWorkspaces(t *testing.T) {
 	}
 }
 
+func TestWorkingDirectoryThatIsGone(t *testing.T) {
+	_, dir := host(t)
+	gone := mkdir(t, filepath.Join(dir, "gone"))
+	t.Chdir(gone)
+	require.NoError(t, os.Remove(gone))
+	require.Equal(t, "the working directory is gone; cd to one that exists, or name the workspace with --workspace", refused(t, ""))
+	require.Contains(t, refused(t, "relative"), "the working directory is gone")
+	require.Equal(t, dir, read(t, dir).Workspace, "one that is named needs no other")
+}
+
 func TestWorkspaceIsCanonical(t *testing.T) {
 	_, dir := host(t)
 	real := mkdir(t, filepath.Join(dir, "real"))

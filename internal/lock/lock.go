@@ -16,6 +16,7 @@ import (
 	"hash/fnv"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type Holder struct {
 	Start     string    `json:"start,omitempty"` // of the process, as hostfacts.Owner has it
 	Since     time.Time `json:"since"`
 	Workspace string    `json:"workspace"`
+	Engine    string    `json:"engine,omitempty"` // of a session: the command line of the one that has its containers
 	// Ports are those of this machine that a session leads to its own, with what the system chose.
 	Ports []publish.Port `json:"ports,omitempty"`
 }
@@ -160,10 +162,23 @@ func (l *Lock) Release() error {
 	return errors.Join(err, l.flock.Close())
 }
 
+// giveUp releases a lock that was only looked at: its file stays as it was.
+func (l *Lock) giveUp() error {
+	if isEmpty(l.path) {
+		return l.Release() // its holder removed it before we opened it, which made it anew
+	}
+	return l.flock.Close()
+}
+
 // Sweep removes the files of locks in runtimeDir that nobody holds, left by
 // processes that were killed, and the directories of their sessions.
 func Sweep(runtimeDir string) error {
 	paths, err := filepath.Glob(filepath.Join(runtimeDir, "aifo-*"+suffix))
+	dirs, dirsErr := lockless(runtimeDir)
+	err = errors.Join(err, dirsErr)
+	for _, dir := range dirs {
+		paths = append(paths, dir+suffix) // which is taken first: a new session may have the name by then
+	}
 	for _, path := range paths {
 		l, lockErr := try(path)
 		if lockErr != nil {
@@ -199,7 +214,18 @@ func Left(runtimeDir string) ([]string, error) {
 			left = append(left, dir)
 		}
 	})
-	return left, err
+	dirs, dirsErr := lockless(runtimeDir)
+	return append(left, dirs...), errors.Join(err, dirsErr)
+}
+
+// lockless returns the directories of sessions beside which there is no lock. None is a
+// session's that runs: it takes its lock before it makes its directory, and keeps it longer.
+func lockless(runtimeDir string) ([]string, error) {
+	dirs, err := filepath.Glob(filepath.Join(runtimeDir, "aifo-*"))
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		_, lockErr := os.Lstat(dir + suffix)
+		return !errors.Is(lockErr, os.ErrNotExist) || !isDir(dir)
+	}), err
 }
 
 // each calls f with each lock in runtimeDir and who holds it, nil for nobody.
@@ -211,12 +237,12 @@ func each(runtimeDir string, f func(path string, h *Holder)) error {
 		switch {
 		case errors.As(lockErr, &held):
 			f(path, &held.Holder)
-		case lockErr == nil && isEmpty(path):
-			// Its holder removed it before we opened it, which made it anew.
-			err = errors.Join(err, l.Release())
 		case lockErr == nil:
-			err = errors.Join(err, l.flock.Close())
-			f(path, nil)
+			free := !isEmpty(path)
+			err = errors.Join(err, l.giveUp())
+			if free {
+				f(path, nil)
+			}
 		} // otherwise replaced by a holder that has gone since
 	}
 	return err
@@ -248,7 +274,8 @@ func isDir(path string) bool {
 }
 
 // Held reports whether somebody holds the lock on the file path. It takes a free one
-// for a moment, which Acquire of another waits for, and removes its file.
+// for a moment, which Acquire of another waits for, and leaves its file to Sweep, which
+// finds by it what else is left.
 func Held(path string) (bool, error) {
 	for {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
@@ -264,6 +291,6 @@ func Held(path string) (bool, error) {
 		case err != nil:
 			return false, err
 		}
-		return false, l.Release()
+		return false, l.giveUp()
 	}
 }

@@ -279,13 +279,15 @@ func TestSweep(t *testing.T) {
 	holder(t, live)
 	own, err := lock.Acquire(lock.Workspace(run, "/own"), lock.Holder{PID: os.Getpid(), Workspace: "/own"})
 	require.NoError(t, err)
+	_, orphan := lock.Session(run, "orphan")
+	require.NoError(t, os.MkdirAll(filepath.Join(orphan, "below"), 0o700), "its lock is gone, and so nobody is left who would remove it")
 	// Near misses: not ours, whatever is in them.
-	require.NoError(t, os.Mkdir(filepath.Join(run, "aifo-other"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(run, "aifo-file"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(run, "other.lock"), nil, 0o600))
 
 	require.NoError(t, lock.Sweep(run))
 	require.ElementsMatch(t, []string{
-		"aifo-live.lock", "aifo-live", filepath.Base(lock.Workspace(run, "/own")), "aifo-other", "other.lock",
+		"aifo-live.lock", "aifo-live", filepath.Base(lock.Workspace(run, "/own")), "aifo-file", "other.lock",
 	}, files(t, run))
 
 	_, err = lock.Acquire(live, lock.Holder{})
@@ -333,12 +335,12 @@ func TestSweepDoesNotStandInTheWay(t *testing.T) {
 func TestWhetherHeld(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "l.lock")
-	requireNot := func() {
+	requireNot := func(left ...string) {
 		t.Helper()
 		held, err := lock.Held(path)
 		require.NoError(t, err)
 		require.False(t, held)
-		require.Empty(t, files(t, dir), "asking leaves nothing")
+		require.ElementsMatch(t, left, files(t, dir), "asking makes nothing and removes nothing")
 	}
 	requireNot()
 	c := holder(t, path)
@@ -347,7 +349,7 @@ func TestWhetherHeld(t *testing.T) {
 	require.True(t, held)
 	require.Len(t, files(t, dir), 1)
 	c.kill(t)
-	requireNot()
+	requireNot("l.lock")
 	_, err = lock.Held(dir)
 	require.Error(t, err)
 }
@@ -390,6 +392,8 @@ func TestRunningAndLeft(t *testing.T) {
 	left, dir := lock.Session(runtime, "killed")
 	require.NoError(t, os.WriteFile(left, []byte("{}\n"), 0o600))
 	require.NoError(t, os.Mkdir(dir, 0o700))
+	_, orphan := lock.Session(runtime, "orphan")
+	require.NoError(t, os.Mkdir(orphan, 0o700))
 	stale := lock.Workspace(runtime, "/other")
 	require.NoError(t, os.WriteFile(stale, []byte("{}\n"), 0o600))
 
@@ -398,13 +402,13 @@ func TestRunningAndLeft(t *testing.T) {
 	require.Equal(t, map[string]lock.Holder{"lives": {PID: 7, Start: "s", Workspace: "/ws"}}, running)
 	paths, err := lock.Left(runtime)
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{left, dir, stale}, paths)
+	require.ElementsMatch(t, []string{left, dir, orphan, stale}, paths)
 	require.Equal(t, "killed", lock.Name(left))
 	require.Equal(t, "killed", lock.Name(dir))
 	require.Empty(t, lock.Name(stale))
 	entries, err := os.ReadDir(runtime)
 	require.NoError(t, err)
-	require.Len(t, entries, 5)
+	require.Len(t, entries, 6)
 
 	require.NoError(t, lock.Sweep(runtime))
 	paths, err = lock.Left(runtime)

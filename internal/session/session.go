@@ -191,7 +191,7 @@ func (s *Session) makeDirs(context.Context) error {
 // takeLocks takes the session's lock, which tells a sweep that it lives, and
 // the one on the workspace.
 func (s *Session) takeLocks(context.Context) error {
-	holder := lock.Holder{PID: s.Facts.Owner.PID, Start: s.Facts.Owner.Start, Since: time.Now(), Workspace: s.Facts.Workspace, Ports: s.publishedPorts()}
+	holder := lock.Holder{PID: s.Facts.Owner.PID, Start: s.Facts.Owner.Start, Since: time.Now(), Workspace: s.Facts.Workspace, Engine: s.Docker.Name(), Ports: s.publishedPorts()}
 	own, dir := lock.Session(s.Facts.RuntimeDir, s.Plan.ID)
 	paths := []string{own}
 	if s.Lock {

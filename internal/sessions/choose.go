@@ -71,13 +71,27 @@ func (e *ForeignError) Hint() string {
 	return "use aifo-coder as that user"
 }
 
+// OtherEngineError says that the containers of a session are not those of the engine that was asked.
+type OtherEngineError struct{ Session Session }
+
+func (e *OtherEngineError) Error() string {
+	return fmt.Sprintf("the containers of session %s are on %s", e.Session.ID, e.Session.OtherEngine)
+}
+
+// Hint says how to ask it.
+func (e *OtherEngineError) Hint() string {
+	return "choose that engine: --engine " + e.Session.OtherEngine
+}
+
 // Title says in a few words what a session is.
 func (s Session) Title() string {
 	what := s.Agent
 	switch {
 	case what != "":
 	case len(s.Containers) > 0:
-		what = s.Containers[0].Kind
+		what = "toolchain " + strings.Join(s.Kinds(), ", ")
+	case s.OtherEngine != "":
+		what = "session on " + s.OtherEngine
 	default:
 		what = "starting"
 	}

@@ -51,6 +51,8 @@ type Session struct {
 
 	Owner    hostfacts.Owner `json:"-"`
 	Networks []string        `json:"-"` // their ids
+	// OtherEngine is the command line of the engine that has its containers, when another was asked.
+	OtherEngine string `json:"-"`
 }
 
 // Pane is where a session stands in fork mode.
@@ -214,6 +216,9 @@ func (b *builder) lock(id string, h lock.Holder) {
 	}
 	s := b.of(id, hostfacts.Owner{Host: b.finder.Self.Host, PID: h.PID, Start: h.Start})
 	s.Workspace, s.Since, s.Ports = h.Workspace, h.Since, append([]publish.Port{}, h.Ports...)
+	if h.Engine != b.finder.Docker.Name() && len(s.Containers) == 0 { // docker may be podman's other name
+		s.OtherEngine = h.Engine
+	}
 	s.State = Running // whatever is known of the process: the kernel says that somebody holds it
 }
 
