@@ -59,7 +59,7 @@ func fail(w *writer, status int, format string, args ...any) {
 	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // never HTML, as its type says
+	_, _ = w.Write(body)
 }
 
 // reason says why there is no response. The error itself may hold what was sent.

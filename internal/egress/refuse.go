@@ -96,7 +96,7 @@ func (r *refusal) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(r.body())))
 	w.WriteHeader(r.status)
-	_, _ = io.WriteString(w, r.body()) //nolint:gosec // plain text
+	_, _ = io.WriteString(w, r.body())
 }
 
 // raw returns the whole answer with a status line that says why, after which the

@@ -85,7 +85,7 @@ func (f *refusal) write(w http.ResponseWriter) {
 		w.Header().Set("Upgrade", f.upgrade()) // RFC 9110, 15.5.22
 	}
 	plain(w, f.status, f.exit, int64(len(f.body)))
-	_, _ = io.WriteString(w, f.body) //nolint:gosec // plain text
+	_, _ = io.WriteString(w, f.body)
 }
 
 // upgrade is the protocol that a client has to upgrade to.
