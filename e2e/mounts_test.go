@@ -48,6 +48,36 @@ func TestMountIsSwapped(t *testing.T) {
 	})
 }
 
+// TestMountInADirectory: an agent renames the directory in which a mount hides a file, and makes it anew.
+func TestMountInADirectory(t *testing.T) {
+	c := self(t)
+	server := filepath.Join(c.workspace, "server")
+	require.NoError(t, os.Mkdir(server, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(server, ".env"), []byte("S3CRET\n"), 0o600))
+	c.own(c.workspace)
+	r := c.script(`mv server moved; mkdir server; touch server/.env; python -c "
+import glob
+for name in glob.glob('*/.env'): print(name, open(name).read())"`,
+		"--toolchain", "python", "--mount", "type=bind,source=/dev/null,target=/workspace/server/.env")
+	require.Zero(t, r.code)
+	require.Contains(t, r.stdout, "moved/.env")
+	require.NotContains(t, r.stdout, "S3CRET")
+}
+
+// TestMountBehindALink: in the images /var/run is a link. What says what must be mounted reaches no tool.
+func TestMountBehindALink(t *testing.T) {
+	c := self(t)
+	treasure := c.treasure()
+	for _, executor := range []string{"resident", "docker"} {
+		c := c.with(t)
+		c.env = append(c.env, "AIFO_TOOLCHAIN_EXEC="+executor)
+		r := c.script(`env >agent; aifo-run python env >tool; grep -h AIFO_MOUNTS agent tool; python -c 'print(open("/var/run/treasure/key").read())'`,
+			"--toolchain", "python", "--mount", "type=bind,source="+treasure+",target=/var/run/treasure,readonly")
+		require.Zero(t, r.code)
+		require.Equal(t, "S3CRET\n\n", r.stdout)
+	}
+}
+
 // TestWorkspaceInWorkspace: an agent whose workspace holds that of another session swaps it while that starts.
 func TestWorkspaceInWorkspace(t *testing.T) {
 	c := self(t)

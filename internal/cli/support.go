@@ -42,7 +42,7 @@ The exit code is 1 when a cell failed.`,
 		ValidArgsFunction: completeAgents,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.flags.dryRun {
-				return &UsageError{Err: errors.New("support has nothing to show without running; leave --dry-run out")}
+				return &UsageError{Err: errors.New("support cannot be tried out without running it; leave --dry-run out")}
 			}
 			return a.support(cmd, args, transport, asJSON)
 		},

@@ -117,6 +117,18 @@ type Run struct {
 	Args          []string
 }
 
+// Targets returns the paths of the container at which something is mounted.
+func (r Run) Targets() []string {
+	var list []string
+	for _, m := range r.Mounts {
+		list = append(list, m.Target)
+	}
+	for _, t := range r.Tmpfs {
+		list = append(list, t.Target)
+	}
+	return list
+}
+
 // Argv returns the vector, beginning with "run". Every container runs with
 // --init, without capabilities but those of CapAdd, without new privileges, and
 // never pulls: pulling is a step of its own.

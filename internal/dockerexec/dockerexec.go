@@ -76,7 +76,7 @@ func (e *Executor) Wait(ctx context.Context, kind, id string, cmd proc.Cmd) (int
 	switch {
 	case !unhook():
 		<-ended // the command may go, because nobody takes its output, before the tool does
-	case err != nil && (!errors.As(err, &exit) || lostOutput(cmd, exit.Code)):
+	case err != nil && (!errors.As(err, &exit) || exit.Code == codePipe):
 		e.end(client, kind, id)
 	}
 	if ctx.Err() != nil {
@@ -88,15 +88,9 @@ func (e *Executor) Wait(ctx context.Context, kind, id string, cmd proc.Cmd) (int
 	return 0, err
 }
 
-// codePipe is the exit code of what SIGPIPE ended.
+// codePipe is the exit code of a docker command that SIGPIPE ended, since nobody reads its output any more. That
+// does not end the tool, unless it is the tool's own.
 const codePipe = 141
-
-// lostOutput reports whether a docker command that ended with code may have ended because nobody takes its output,
-// which does not end the tool: the reader has gone, or the disk is full. Where we copy the output ourselves there is somebody.
-func lostOutput(cmd proc.Cmd, code int) bool {
-	_, itself := cmd.Stdout.(*os.File)
-	return itself && (code == codePipe || code == 1)
-}
 
 // checkCode returns an error when an exit code may be docker's own, because
 // the sidecar is gone. Only these codes are docker's, so the question costs a

@@ -7,7 +7,7 @@ import (
 
 // maxHeld bounds what is held in memory of what clients with the token have sent, in bytes: heads and bodies as
 // they arrive, arguments as long as their call is under way, and messages of the Model Context Protocol. It is a
-// part of a machine's memory that can be spared, and has room for 1024 calls, each with all that a usual command
+// part of a machine's memory that can be spared, and has room for nearly 1000 calls, each with all that a usual command
 // line holds (128 KiB), or for 50 with the longest arguments that a system takes.
 const maxHeld = 256 << 20
 

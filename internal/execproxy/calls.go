@@ -40,6 +40,7 @@ type call struct {
 	id, kind string
 	cancel   context.CancelCauseFunc
 	seen     *observation
+	held     *Held // what its request takes; its handler's
 
 	mu      sync.Mutex
 	running bool // Executor.Run was called

@@ -47,6 +47,7 @@ func (p *Proxy) serveFrames(ctx context.Context, w http.ResponseWriter, c *call,
 	s := newFrames(conn, c, func(name string) error { return p.deliver(ctx, c, name) })
 	s.finish(s.serve(ctx, p, call, buf.Reader, files))
 	p.calls.remove(c) // its id is free, and Shutdown need not wait for a client that lingers
+	c.held.Free()
 	s.linger(p.base)
 	return nil
 }

@@ -293,6 +293,7 @@ func (p *Proxy) start(w http.ResponseWriter, r *http.Request, req *request, kind
 		return ref
 	}
 	defer p.calls.remove(c)
+	c.held = req.held
 	call := Call{ID: c.id, Kind: kind, Argv: append([]string{req.program()}, req.args...), Cwd: req.cwd}
 	c.seen = p.observe(Observed{ID: c.id, Kind: kind, Argv: call.Argv, Cwd: call.Cwd, Proto: req.proto, Began: began})
 	defer c.seen.end(failed(errGone)) // unless more is known by then

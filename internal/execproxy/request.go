@@ -52,6 +52,8 @@ type request struct {
 	terminal *Terminal // nil: none is asked for
 
 	sigID, sigName string
+
+	held *Held // the memory that it takes
 }
 
 // read reads the body of r and decodes it (checks 1, 3 and 4). What the request takes of the
@@ -63,6 +65,7 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request, c *conn, held *Held
 	} else {
 		held = &Held{budget: &budget{max: math.MaxInt64}} // MaxBodyNoAuth and maxPending bound it
 	}
+	req.held = held
 	head := headWeight(r)
 	body, ref := req.readBody(w, r, func(n int) bool { return held.Set(head + int64(n)) })
 	if ref == nil {

@@ -53,7 +53,7 @@ func Main(args []string) int {
 
 // run serves until the link is lost or we are asked to end.
 func run(path string, isReady func() bool) error {
-	if err := toolrun.LimitProcess(); err != nil {
+	if err := errors.Join(toolrun.LimitProcess(), os.Unsetenv(execproto.EnvMounts)); err != nil { // that is for the boot program alone
 		return err
 	}
 	// Tools inherit what is ignored, and some engines were started under nohup;

@@ -96,12 +96,23 @@ func (b CAFile) install() error {
 	// Containers read it as other users, too.
 	err = errors.Join(err, temp.Chmod(0o644), temp.Close())
 	if err == nil {
-		err = os.Rename(temp.Name(), b.Path)
+		err = b.place(temp.Name())
 	}
 	if err != nil {
 		return fmt.Errorf("install the certificate authorities: %w", errors.Join(err, os.Remove(temp.Name())))
 	}
 	return nil
+}
+
+// place gives the file temp its name, unless another session that started at the same time has just done so: its
+// containers are to have the file that it looked at.
+func (b CAFile) place(temp string) error {
+	err := os.Link(temp, b.Path)
+	have, readErr := os.ReadFile(b.Path)
+	if err == nil || readErr == nil && bytes.Equal(have, b.Data) {
+		return os.Remove(temp)
+	}
+	return os.Rename(temp, b.Path) // over other contents, or where there are no hard links
 }
 
 // readCABundle decides which authorities containers trust, and adds to the

@@ -43,9 +43,9 @@ func (f *Facts) readGitLink() {
 		f.Warnings = append(f.Warnings, "git will not work in the containers: the workspace has its git directory elsewhere, at a path of Windows")
 		return
 	}
-	// What is in the workspace, as that of a bare repository beside its worktrees, is there for containers.
 	if dir, err := readPath(name, "gitdir: ", f.Workspace); err == nil && isBelow(dir, f.Workspace) {
-		return
+		f.warnOfAbsolutePath(name, dir)
+		return // containers have it as a part of the workspace
 	}
 	link, err := findGitLink(f.Workspace, name)
 	if err == nil {
@@ -56,6 +56,15 @@ func (f *Facts) readGitLink() {
 		return
 	}
 	f.GitLink = &link
+}
+
+// warnOfAbsolutePath warns of a .git file that names a directory of the workspace, as beside a bare repository, by a
+// path that containers do not have.
+func (f *Facts) warnOfAbsolutePath(name, dir string) {
+	text, err := readGitFile(name)
+	if err == nil && filepath.IsAbs(strings.TrimPrefix(text, "gitdir: ")) {
+		f.Warnings = append(f.Warnings, fmt.Sprintf("git will not work in the containers: %s names %s by its absolute path; make that relative, or use --workspace-path host", name, dir))
+	}
 }
 
 func findGitLink(workspace, name string) (GitLink, error) {

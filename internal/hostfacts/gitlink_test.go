@@ -109,6 +109,26 @@ func TestGitLinkIsForged(t *testing.T) {
 	}
 }
 
+// TestGitDirectoryInTheWorkspace: containers have it with the workspace, and are given no part of it on its own, which an
+// agent could move: it may have made all of this.
+func TestGitDirectoryInTheWorkspace(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	git(t, base, "init", "--quiet", "--bare", ".bare")
+	git(t, base, "--git-dir", ".bare", "commit-tree", "-m", "base", "4b825dc642cb6eb9a060e54bf8d69288fbee4904")
+	file := filepath.Join(base, ".git")
+	require.NoError(t, os.WriteFile(file, []byte("gitdir: ./.bare\n"), 0o600))
+	f := place(t, base)
+	require.Nil(t, f.GitLink)
+	require.Empty(t, f.Warnings)
+
+	require.NoError(t, os.WriteFile(file, []byte("gitdir: "+filepath.Join(base, ".bare")+"\n"), 0o600))
+	f = place(t, base)
+	require.Nil(t, f.GitLink)
+	require.Len(t, f.Warnings, 1)
+	require.Contains(t, f.Warnings[0], "--workspace-path host")
+}
+
 func TestMountSource(t *testing.T) {
 	_, work := linked(t)
 	base := filepath.Dir(work)

@@ -230,7 +230,7 @@ func Cwd() (string, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", &WorkspaceError{Reason: "the working directory is gone; cd to one that exists, or name the workspace with --workspace"}
+		return "", &WorkspaceError{Reason: "the working directory is gone; cd to one that exists, or give the whole path of the workspace with --workspace"}
 	case err != nil:
 		return "", fmt.Errorf("find the working directory: %w", err)
 	}
@@ -256,7 +256,7 @@ func (f *Facts) readWorkspace(asked string) (err error) {
 		f.readGitLink()
 		return f.checkOwn()
 	case !f.namesHome(asked, home):
-		return &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace if you mean it"}
+		return &WorkspaceError{Path: f.Home, Reason: "it is your home directory, with your keys and start-up files; name it with --workspace, by its own path and not by a link, if you mean it"}
 	}
 	return nil // who names the home directory gives the agent all that is in it
 }

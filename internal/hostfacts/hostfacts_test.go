@@ -73,7 +73,7 @@ func TestWorkingDirectoryThatIsGone(t *testing.T) {
 	gone := mkdir(t, filepath.Join(dir, "gone"))
 	t.Chdir(gone)
 	require.NoError(t, os.Remove(gone))
-	require.Equal(t, "the working directory is gone; cd to one that exists, or name the workspace with --workspace", refused(t, ""))
+	require.Equal(t, "the working directory is gone; cd to one that exists, or give the whole path of the workspace with --workspace", refused(t, ""))
 	require.Contains(t, refused(t, "relative"), "the working directory is gone")
 	require.Equal(t, dir, read(t, dir).Workspace, "one that is named needs no other")
 }

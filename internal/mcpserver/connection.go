@@ -203,17 +203,34 @@ func (l line) decode() (jsonrpc.Message, error) {
 
 // weight is how much memory the line takes as a request that is carried out, in bytes.
 func (l line) weight() int64 {
-	elements := 0
-	for _, begin := range []string{",", "[", "{"} {
-		elements += bytes.Count(l.text, []byte(begin))
+	return callWeight + copies*int64(len(l.text)) + elementWeight*int64(elements(l.text))
+}
+
+// elements returns how many elements the arrays and objects of a JSON text have at most.
+func elements(text []byte) int {
+	n, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++ // what follows does not end the string
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			n++
+		}
 	}
-	return callWeight + copies*int64(len(l.text)) + elementWeight*int64(elements)
+	return n
 }
 
 // begin notes a request as under way, or returns the error that is its answer.
 func (c *connection) begin(r *jsonrpc.Request, l line) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case <-c.closed: // nobody would free it
+		return &jsonrpc.Error{Code: codeBusy, Message: "the connection is closed"}
+	default:
+	}
 	switch {
 	case c.calls[r.ID] != nil:
 		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "the id is that of a request under way"}

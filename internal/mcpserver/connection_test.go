@@ -258,3 +258,12 @@ func TestSlowLine(t *testing.T) {
 		require.Equal(t, lineTimeout, time.Since(began))
 	})
 }
+
+// TestElements counts what is structure, and not what a string holds, as the numbers of a table may be.
+func TestElements(t *testing.T) {
+	for text, want := range map[string]int{
+		``: 0, `1`: 0, `"1,2,[3,{"`: 0, `{"a":"1,\",2","b":[1,2,{}]}`: 6, `"\\",[`: 2, `"\`: 0,
+	} {
+		assert.Equal(t, want, elements([]byte(text)), text)
+	}
+}

@@ -15,34 +15,42 @@ type Opener func(func() error) error
 
 // Verify returns an error unless each of the mounts is there, in this process's mount namespace, and is what
 // was meant. What a path leads to is not enough: whoever can rename a directory above a mount point can
-// put what was meant where another thing was mounted, which is then at the new name. So each path must be that
-// of a mount, and what is opened there must be the root of that very mount.
+// put what was meant where another thing was mounted, which is then at the new name. So what is opened at each path must be
+// the root of a mount, and of another one for each: then none is left over that nobody has looked at. A path may lead there by links,
+// which engines follow within a container: in many images /var/run is one.
 func Verify(mounts []Mount, open Opener) error {
 	points, err := mountPoints()
 	if err != nil {
 		return err
 	}
+	seen := map[int]bool{}
 	var errs []error
 	for _, m := range mounts {
-		errs = append(errs, m.verify(points, open))
+		id, err := m.verify(points, open)
+		if err == nil && seen[id] {
+			err = &SwappedError{Target: m.Target}
+		}
+		seen[id] = true
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// mountPoints returns the ids of all mounts by where they are. Of several at one place the last covers the others.
-func mountPoints() (map[string]int, error) {
+// mountPoints returns where the mounts are, by their ids.
+func mountPoints() (map[int]string, error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("read the list of mounts: %w", err)
 	}
-	points := map[string]int{}
+	points := map[int]string{}
 	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line) // id, parent, device, root, mount point and more (proc_pid_mountinfo(5))
+		// Id, parent, device, root, mount point and more (proc_pid_mountinfo(5)), each followed by one space of ASCII: names have others.
+		fields := strings.Split(line, " ")
 		if len(fields) < 5 {
 			continue
 		}
 		if id, err := strconv.Atoi(fields[0]); err == nil {
-			points[unescaped.Replace(fields[4])] = id
+			points[id] = unescaped.Replace(fields[4])
 		}
 	}
 	return points, nil
@@ -55,35 +63,30 @@ var unescaped = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\1
 type SwappedError struct{ Target string }
 
 func (e *SwappedError) Error() string {
-	return fmt.Sprintf("what is mounted at %s is not what it was when the session began: its path on the host leads elsewhere now; start the session again", e.Target)
+	return fmt.Sprintf("what is mounted at %s is not what it was when the session began; on the host it was replaced or moved, or its path leads elsewhere: start the session again", e.Target)
 }
 
-func (m Mount) verify(points map[string]int, open Opener) error {
-	id, ok := points[m.Target]
-	if !ok {
-		return &SwappedError{Target: m.Target}
-	}
+// verify returns the id of the mount.
+func (m Mount) verify(points map[int]string, open Opener) (int, error) {
 	fd := -1
 	err := open(func() (err error) {
-		fd, err = unix.Open(m.Target, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		fd, err = unix.Open(m.Target, unix.O_PATH|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("look at the mount %s: %w", m.Target, err)
+		return 0, fmt.Errorf("look at the mount %s: %w", m.Target, err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	opened, err := mountOf(fd)
-	if err != nil {
-		return fmt.Errorf("look at the mount %s: %w", m.Target, err)
+	id, idErr := mountOf(fd)
+	place, placeErr := pathOf(fd)
+	file, fileErr := fileOf(fd)
+	if err := errors.Join(idErr, placeErr, fileErr); err != nil {
+		return 0, fmt.Errorf("look at the mount %s: %w", m.Target, err)
 	}
-	file, err := fileOf(fd)
-	if err != nil {
-		return fmt.Errorf("look at the mount %s: %w", m.Target, err)
+	if point, ok := points[id]; !ok || point != place || file != m.File {
+		return 0, &SwappedError{Target: m.Target}
 	}
-	if opened != id || file != m.File {
-		return &SwappedError{Target: m.Target}
-	}
-	return nil
+	return id, nil
 }
 
 // mountOf returns the id of the mount that an open file is in (proc_pid_fdinfo(5)).

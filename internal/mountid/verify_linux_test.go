@@ -29,8 +29,13 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		file, _ := held.File(filepath.Join(dir, "meant"))
 		target := filepath.Join(dir, "a", "target")
-		if err = cases[os.Getenv(in+"_CASE")].prepare(dir, target); err == nil {
-			err = mountid.Verify([]mountid.Mount{{Target: target, File: file}}, func(f func() error) error { return f() })
+		mounts := []mountid.Mount{{Target: target, File: file}}
+		tc := cases[os.Getenv(in+"_CASE")]
+		if tc.twice {
+			mounts = append([]mountid.Mount{{Target: filepath.Join(dir, "second"), File: file}}, mounts...)
+		}
+		if err = tc.prepare(dir, target); err == nil {
+			err = mountid.Verify(mounts, func(f func() error) error { return f() })
 		}
 	}
 	if err != nil {
@@ -42,6 +47,7 @@ func TestMain(m *testing.M) {
 
 var cases = map[string]struct {
 	prepare func(dir, target string) error
+	twice   bool // it is to be mounted at "second" as well
 	good    bool
 }{
 	"what was meant": {good: true, prepare: func(dir, target string) error { return bind(filepath.Join(dir, "meant"), target) }},
@@ -66,14 +72,43 @@ var cases = map[string]struct {
 		}
 		return os.Rename(filepath.Join(dir, "meant"), target)
 	}},
-	"a link to what was meant": {prepare: func(dir, target string) error {
-		if err := bind(filepath.Join(dir, "meant"), filepath.Join(dir, "other")); err != nil {
+	// As an engine mounts it where the image has a link.
+	"behind a link": {good: true, prepare: func(dir, target string) error {
+		if err := os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
 			return err
 		}
+		if err := os.Symlink("b", filepath.Join(dir, "a")); err != nil {
+			return err
+		}
+		return bind(filepath.Join(dir, "meant"), target)
+	}},
+	// What was meant is mounted twice; one of the two is moved away and a link to the other is in its place.
+	"a link to another mount of it": {twice: true, prepare: func(dir, target string) error {
+		if err := bind(filepath.Join(dir, "meant"), filepath.Join(dir, "second")); err != nil {
+			return err
+		}
+		if err := bind(filepath.Join(dir, "other"), target); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
+			return err
+		}
+		if err := os.Mkdir(filepath.Join(dir, "a"), 0o700); err != nil {
+			return err
+		}
+		return os.Symlink(filepath.Join(dir, "second"), target)
+	}},
+	"twice": {twice: true, good: true, prepare: func(dir, target string) error {
+		if err := bind(filepath.Join(dir, "meant"), filepath.Join(dir, "second")); err != nil {
+			return err
+		}
+		return bind(filepath.Join(dir, "meant"), target)
+	}},
+	"a link to the directory": {prepare: func(dir, target string) error {
 		if err := os.Remove(target); err != nil {
 			return err
 		}
-		return os.Symlink(filepath.Join(dir, "other"), target)
+		return os.Symlink(filepath.Join(dir, "meant"), target)
 	}},
 }
 
@@ -86,8 +121,8 @@ func TestVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, err := filepath.EvalSymlinks(t.TempDir())
 			require.NoError(t, err)
-			dir = filepath.Join(dir, "odd \\040\tname")
-			for _, d := range []string{"meant", "other", "a/target"} {
+			dir = filepath.Join(dir, "odd \\040\t\u3000\u00a0name")
+			for _, d := range []string{"meant", "other", "second", "a/target"} {
 				require.NoError(t, os.MkdirAll(filepath.Join(dir, d), 0o700))
 			}
 			cmd := exec.Command(os.Args[0])

@@ -67,10 +67,10 @@ func (s *Session) runAgent(ctx context.Context, w *signalWatch) (int, error) {
 	return w.result(running, code, err)
 }
 
-// mountBeforeAgent waits for all sidecars where they cannot find out whether their mounts are what was meant:
-// then nobody may be there yet who could change that.
+// mountBeforeAgent waits for all sidecars where they cannot find out whether their mounts are what was meant, or
+// are where they were meant to be: then nobody may be there yet who could change that.
 func (s *Session) mountBeforeAgent(ctx context.Context, sc *sidecars) error {
-	if s.Plan.ChecksMounts || sc == nil {
+	if sc == nil || s.Plan.ChecksMounts && !s.mountsInside() {
 		return nil
 	}
 	work := s.Begin("starting the sidecars")

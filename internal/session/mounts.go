@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/aifo-coder/aifo-coder/internal/dockerargs"
 	"github.com/aifo-coder/aifo-coder/internal/execproto"
@@ -29,11 +30,8 @@ func (s *Session) holdMounts(context.Context) error {
 // binds returns everything of this host that the plan's containers get.
 func (s *Session) binds() []dockerargs.Mount {
 	var mounts []dockerargs.Mount
-	if s.Plan.Agent != nil {
-		mounts = append(mounts, s.Plan.Agent.Mounts...)
-	}
-	for _, one := range s.Plan.Sidecars {
-		mounts = append(mounts, one.Run.Mounts...)
+	for _, r := range s.runs() {
+		mounts = append(mounts, r.Mounts...)
 	}
 	return slices.DeleteFunc(mounts, func(m dockerargs.Mount) bool { return m.Type != "bind" })
 }
@@ -67,6 +65,33 @@ func (s *Session) mustBeCanonical(path string) bool {
 		}
 	}
 	return true
+}
+
+// mountsInside reports whether a container gets something in a directory of the workspace, as --mount has a file with
+// secrets hidden. An agent can rename that directory, though not the file, and put another in its place: whatever starts
+// later would have the file under the other name, and what hides it where there is nothing to hide.
+func (s *Session) mountsInside() bool {
+	for _, r := range s.runs() {
+		for _, target := range r.Targets() {
+			below, ok := strings.CutPrefix(target, s.Plan.Workspace+"/")
+			if ok && strings.Contains(below, "/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// runs returns the containers of the plan.
+func (s *Session) runs() []dockerargs.Run {
+	var list []dockerargs.Run
+	if s.Plan.Agent != nil {
+		list = append(list, *s.Plan.Agent)
+	}
+	for _, one := range s.Plan.Sidecars {
+		list = append(list, one.Run)
+	}
+	return list
 }
 
 // withMounts returns the variables of a container together with the one that tells it what must be mounted.

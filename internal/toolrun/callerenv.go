@@ -9,13 +9,15 @@ import (
 )
 
 // callerEnv returns env with the caller's variables, which a docker exec carries
-// in wraps, in place of ours of the same name.
+// in wraps, in place of ours of the same name, and without what is for the boot program alone.
 func callerEnv(env []string) []string {
 	var own, callers []string
 	for _, v := range env {
-		if plain, ok := execproto.UnwrapEnv(v); ok {
+		plain, wrapped := execproto.UnwrapEnv(v)
+		switch {
+		case wrapped:
 			callers = append(callers, plain)
-		} else {
+		case !strings.HasPrefix(v, execproto.EnvMounts+"="):
 			own = append(own, v)
 		}
 	}
