@@ -132,7 +132,7 @@ func TestEachPair(t *testing.T) {
 // FuzzForm checks that every form decodes, that well-formed ones decode as
 // net/url does, and that what is accepted is within the limits.
 func FuzzForm(f *testing.F) {
-	for _, s := range []string{"", "tool=cargo&arg=a+b&arg=%C3%A4", "cwd=/workspace/x&arg=%", "a=%zz&=&&", "tool=%00", "exec_id=x&signal=INT", "tty=1&rows=24&cols=80&env=A=b&env=PATH=x&env=%00"} {
+	for _, s := range []string{"", "cwd=.", "tool=cargo&arg=a+b&arg=%C3%A4", "cwd=/workspace/x&arg=%", "a=%zz&=&&", "tool=%00", "exec_id=x&signal=INT", "tty=1&rows=24&cols=80&env=A=b&env=PATH=x&env=%00"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -144,7 +144,7 @@ func FuzzForm(f *testing.F) {
 		if want, err := url.ParseQuery(s); err == nil {
 			assert.Equal(t, want, got)
 		}
-		req := &request{cwd: execproto.Workspace, proto: protoFrames}
+		req := &request{cwd: execproto.Workspace, workspace: execproto.Workspace, proto: protoFrames}
 		if !req.decode("", s) {
 			return
 		}
