@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/aifo-coder/aifo-coder/internal/proc"
 	"github.com/aifo-coder/aifo-coder/internal/session"
 )
 
@@ -16,8 +17,8 @@ import (
 func untilSignal(ctx context.Context, others ...os.Signal) (context.Context, func()) {
 	ctx, end := context.WithCancelCause(ctx)
 	asked, also := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	notify(asked, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
-	notify(also, others...)
+	proc.Notify(asked, proc.Ends...)
+	proc.Notify(also, others...)
 	go func() {
 		defer signal.Stop(asked)
 		select {
@@ -32,14 +33,5 @@ func untilSignal(ctx context.Context, others ...os.Signal) (context.Context, fun
 		signal.Stop(asked)
 		signal.Stop(also)
 		end(nil)
-	}
-}
-
-// notify has the signals sent to ch, except for those that are ignored, as nohup has it.
-func notify(ch chan<- os.Signal, signals ...os.Signal) {
-	for _, s := range signals {
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
-		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/aifo-coder/aifo-coder/internal/proc"
 	"github.com/aifo-coder/aifo-coder/internal/session"
 )
 
@@ -28,11 +29,7 @@ type paneWatch struct {
 func watchPane(ctx context.Context) *paneWatch {
 	w := &paneWatch{ch: make(chan os.Signal, 8), done: make(chan struct{})}
 	w.ctx, w.end = context.WithCancelCause(ctx)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
-		if !signal.Ignored(s) {
-			signal.Notify(w.ch, s)
-		}
-	}
+	proc.Notify(w.ch, proc.Ends...)
 	go w.loop()
 	return w
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aifo-coder/aifo-coder/internal/proc"
 )
 
 // stopGrace is how long an agent may take to end after a signal that asks it
@@ -53,11 +55,7 @@ func watchSignals(ctx context.Context) *signalWatch {
 	w := &signalWatch{ch: make(chan os.Signal, 8), done: make(chan struct{})}
 	w.starting, w.abort = context.WithCancelCause(ctx)
 	w.patience, w.insist = context.WithCancelCause(ctx)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
-		if !signal.Ignored(s) { // nohup means it
-			signal.Notify(w.ch, s)
-		}
-	}
+	proc.Notify(w.ch, proc.Ends...)
 	go w.loop()
 	return w
 }
