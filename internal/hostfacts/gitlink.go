@@ -43,11 +43,15 @@ func (f *Facts) readGitLink() {
 		f.Warnings = append(f.Warnings, "git will not work in the containers: the workspace has its git directory elsewhere, at a path of Windows")
 		return
 	}
-	if dir, err := readPath(name, "gitdir: ", f.Workspace); err == nil && isBelow(dir, f.Workspace) {
+	dir, err := readPath(name, "gitdir: ", f.Workspace)
+	if err == nil && isBelow(dir, f.Workspace) {
 		f.warnOfAbsolutePath(name, dir)
 		return // containers have it as a part of the workspace
 	}
-	link, err := findGitLink(f.Workspace, name)
+	var link GitLink
+	if err == nil {
+		link, err = findGitLink(f.Workspace, dir)
+	}
 	if err == nil {
 		err = f.checkGitLink(link)
 	}
@@ -67,11 +71,8 @@ func (f *Facts) warnOfAbsolutePath(name, dir string) {
 	}
 }
 
-func findGitLink(workspace, name string) (GitLink, error) {
-	dir, err := readPath(name, "gitdir: ", workspace)
-	if err != nil {
-		return GitLink{}, err
-	}
+// findGitLink returns what dir, which the workspace's .git file names, is to the workspace.
+func findGitLink(workspace, dir string) (GitLink, error) {
 	link := GitLink{Dir: dir, Common: dir}
 	if common, err := readPath(filepath.Join(dir, "commondir"), "", dir); err == nil {
 		link.Common = common
