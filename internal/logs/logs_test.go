@@ -71,30 +71,36 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	require.ErrorContains(t, err, "read the log of b")
 }
 
-// TestFollow: what comes is shown until the writer has ended, its last words among it.
-func TestFollow(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	require.NoError(t, err)
-	ended := make(chan struct{})
-	source := logs.Source{Name: "a", File: f.Name(), Ended: func() bool {
+// following follows the file until ended is called, and tells on done what came of that.
+func following(t *testing.T, path string, tail int) (out *syncbuf.Buffer, ended func(), done <-chan error) {
+	end := make(chan struct{})
+	source := logs.Source{Name: "a", File: path, Ended: func() bool {
 		select {
-		case <-ended:
+		case <-end:
 			return true
 		default:
 			return false
 		}
 	}}
-	out := &syncbuf.Buffer{}
-	done := make(chan error, 1)
+	out = &syncbuf.Buffer{}
+	result := make(chan error, 1)
 	go func() {
-		done <- logs.Show(t.Context(), docker.Client{}, []logs.Source{source}, logs.Options{Follow: true, Tail: -1}, out)
+		result <- logs.Show(t.Context(), docker.Client{}, []logs.Source{source}, logs.Options{Follow: true, Tail: tail}, out)
 	}()
+	return out, func() { close(end) }, result
+}
+
+// TestFollow: what comes is shown until the writer has ended, its last words among it.
+func TestFollow(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	out, ended, done := following(t, f.Name(), -1)
 	_, err = f.WriteString("one\n")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return out.String() == "one\n" }, 10*time.Second, time.Millisecond)
 	_, err = f.WriteString("two\nthree")
 	require.NoError(t, err)
-	close(ended)
+	ended()
 	require.NoError(t, <-done)
 	require.Equal(t, "one\ntwo\nthree\n", out.String())
 }
@@ -105,20 +111,7 @@ func TestFollowOverCuts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	w, err := cutlog.Open(path)
 	require.NoError(t, err)
-	ended := make(chan struct{})
-	source := logs.Source{Name: "a", File: path, Ended: func() bool {
-		select {
-		case <-ended:
-			return true
-		default:
-			return false
-		}
-	}}
-	out := &syncbuf.Buffer{}
-	done := make(chan error, 1)
-	go func() {
-		done <- logs.Show(t.Context(), docker.Client{}, []logs.Source{source}, logs.Options{Follow: true, Tail: 0}, out)
-	}()
+	out, ended, done := following(t, path, 0)
 	for i := range 20 {
 		_, err := fmt.Fprintf(w, "%s\nmark %d\n", strings.Repeat(strings.Repeat("x", 9999)+"\n", 100), i)
 		require.NoError(t, err)
@@ -129,7 +122,7 @@ func TestFollowOverCuts(t *testing.T) {
 	}
 	_, err = fmt.Fprintln(w, "last")
 	require.NoError(t, err)
-	close(ended)
+	ended()
 	require.NoError(t, <-done)
 	require.NoError(t, w.Close())
 	require.True(t, strings.HasSuffix(out.String(), "mark 19\nlast\n"))

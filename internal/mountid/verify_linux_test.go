@@ -61,13 +61,7 @@ var cases = map[string]struct {
 	}},
 	// What was meant is at the path, and the mount elsewhere.
 	"moved away": {prepare: func(dir, target string) error {
-		if err := bind(filepath.Join(dir, "other"), target); err != nil {
-			return err
-		}
-		if err := os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
-			return err
-		}
-		if err := os.Mkdir(filepath.Join(dir, "a"), 0o700); err != nil {
+		if err := mountElsewhere(dir, target); err != nil {
 			return err
 		}
 		return os.Rename(filepath.Join(dir, "meant"), target)
@@ -87,13 +81,7 @@ var cases = map[string]struct {
 		if err := bind(filepath.Join(dir, "meant"), filepath.Join(dir, "second")); err != nil {
 			return err
 		}
-		if err := bind(filepath.Join(dir, "other"), target); err != nil {
-			return err
-		}
-		if err := os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
-			return err
-		}
-		if err := os.Mkdir(filepath.Join(dir, "a"), 0o700); err != nil {
+		if err := mountElsewhere(dir, target); err != nil {
 			return err
 		}
 		return os.Symlink(filepath.Join(dir, "second"), target)
@@ -110,6 +98,18 @@ var cases = map[string]struct {
 		}
 		return os.Symlink(filepath.Join(dir, "meant"), target)
 	}},
+}
+
+// mountElsewhere mounts something else at the target, and moves it away with the directory that it is in.
+func mountElsewhere(dir, target string) error {
+	a := filepath.Join(dir, "a")
+	if err := bind(filepath.Join(dir, "other"), target); err != nil {
+		return err
+	}
+	if err := os.Rename(a, filepath.Join(dir, "b")); err != nil {
+		return err
+	}
+	return os.Mkdir(a, 0o700)
 }
 
 func bind(source, target string) error {
